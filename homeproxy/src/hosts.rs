@@ -1,0 +1,134 @@
+//! Runtimes on other nodes: starting them, and the control lanes to them.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use lane::control::{ToHome, decode};
+use lane::setup::RuntimeSetup;
+use lane::{Kind, Lane};
+
+use crate::job::{Job, Order};
+use crate::lanes;
+use crate::setup::{HOME_NODE, Setup};
+
+/// Longest time a runtime may take to start.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// Stack of a lane's thread, in bytes: buffers are on the heap.
+const LANE_STACK_BYTES: usize = 128 * 1024;
+
+/// Accepts lanes and starts the runtime of the job's node, if that is not home.
+/// Returns when the runtime is ready.
+pub fn start(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<()> {
+    if setup.node == HOME_NODE {
+        return Ok(());
+    }
+    let ids = sys::process::ids();
+    let told = RuntimeSetup {
+        home: job.address()?,
+        secret: job.secret.to_hex(),
+        node: setup.node,
+        uid: ids.uid,
+        gid: ids.gid,
+        log: setup.log.clone(),
+    };
+    let program = format!("{}/homenode-runtime", setup.programs);
+    let mut child = Command::new(&program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("start {program} for node {}", setup.node))?;
+    if let Some(mut input) = child.stdin.take() {
+        let mut line = serde_json::to_vec(&told)?;
+        line.push(b'\n');
+        input.write_all(&line).context("tell the runtime its setup")?;
+    }
+    let errors = child.stderr.take();
+    let (ready, is_ready) = mpsc::channel();
+    let accepting = Arc::clone(job);
+    thread::Builder::new().name("accept".into()).stack_size(LANE_STACK_BYTES).spawn(move || accept(&accepting, &ready))?;
+    if is_ready.recv_timeout(START_TIMEOUT).is_err() {
+        let _ = child.kill();
+        let _ = child.wait();
+        let mut why = String::new();
+        if let Some(mut errors) = errors {
+            let _ = std::io::Read::read_to_string(&mut errors, &mut why);
+        }
+        bail!("node {} cannot take guests: {}", setup.node, why.trim());
+    }
+    if let Some(errors) = errors {
+        thread::Builder::new().name("log".into()).stack_size(LANE_STACK_BYTES).spawn(move || pass_log_on(errors))?;
+    }
+    Ok(())
+}
+
+/// Log lines of the runtime go where ours go.
+fn pass_log_on(mut from: std::process::ChildStderr) {
+    // The end of either side ends it.
+    let _ = std::io::copy(&mut from, &mut std::io::stderr());
+}
+
+fn accept(job: &Arc<Job>, ready: &mpsc::Sender<()>) {
+    for stream in job.listener.incoming() {
+        let Ok(stream) = stream else { continue };
+        let serving = Arc::clone(job);
+        let ready = ready.clone();
+        let started = thread::Builder::new()
+            .name("lane".into())
+            .stack_size(LANE_STACK_BYTES)
+            .spawn(move || greet(&serving, stream, &ready));
+        if let Err(error) = started {
+            tracing::warn!("no thread for a lane: {error}");
+        }
+    }
+}
+
+/// The first frame tells what the lane is for.
+fn greet(job: &Arc<Job>, stream: TcpStream, ready: &mpsc::Sender<()>) {
+    let (sender, mut receiver) = match Lane::accept(stream, &job.secret).and_then(Lane::split) {
+        Ok(halves) => halves,
+        Err(error) => return tracing::warn!("a connection was refused: {error}"),
+    };
+    let first = match receiver.recv() {
+        Ok(frame) if frame.kind == Kind::Control => decode::<ToHome>(frame.payload),
+        Ok(frame) if frame.kind == Kind::Bind => {
+            let tid = lanes::bound_thread(&frame);
+            return lanes::serve(job, sender, receiver, tid);
+        }
+        Ok(_) => return tracing::warn!("a lane began with an unexpected frame"),
+        Err(_) => return,
+    };
+    if let Ok(ToHome::Ready { node, pid }) = first {
+        tracing::debug!("runtime {pid} of node {node} is ready");
+        job.set_control(sender);
+        // Nobody waits any more if the start has timed out.
+        let _ = ready.send(());
+        listen(job, receiver);
+    }
+}
+
+/// What the host says, until it is gone.
+fn listen(job: &Job, mut receiver: lane::Receiver) {
+    let reason = loop {
+        let message = match receiver.recv() {
+            Ok(frame) => decode::<ToHome>(frame.payload),
+            Err(error) => break error.to_string(),
+        };
+        match message {
+            Ok(ToHome::Interrupt { tid, request }) => job.order(Order::Interrupt { tid, request }),
+            Ok(ToHome::BodyExited { pid, wait_status }) => job.order(Order::End { pid, wait_status }),
+            Ok(ToHome::ThreadExited { tid, .. }) => job.order(Order::EndThread { tid }),
+            Ok(ToHome::StopSelf { pid, signal }) => job.order(Order::Stop { pid, signal }),
+            Ok(ToHome::Cannot { pid, reason }) => job.order(Order::Cannot { pid, reason }),
+            Ok(ToHome::Ready { .. }) => {}
+            Err(error) => break error.to_string(),
+        }
+    };
+    job.order(Order::HostLost { reason });
+}

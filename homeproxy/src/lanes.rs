@@ -1,0 +1,252 @@
+//! One thread per lane: executes a guest thread's calls through its deputy thread.
+//!
+//! The hot path, top to bottom: frame in → place the call in the slot → wake
+//! the deputy → wait → collect the results → frame out. The call goes from the
+//! lane's buffer into the slot and the results from there into the lane's
+//! other buffer: one copy each way.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use abi::wire::WireCall;
+use image::deputy::{GEOMETRY, PLACES, WINDOW_STRIDE};
+use image::files::FileIdentity;
+use lane::{Frame, Kind, LaneError, Receiver, Sender};
+use sys::pidfd;
+use sys::window::{Call, Slot, Window};
+
+use crate::job::{DeputyThread, EXECUTED, GONE, Job, Place, lock};
+
+/// Bytes of an image or file in one frame.
+const PART_BYTES: usize = 512 * 1024;
+/// How often a waiting lane looks whether its deputy still exists.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// Most windows of one deputy: 64 × 16 threads and children at once.
+const WINDOWS_MAX: u64 = 64;
+
+/// What ends a lane.
+enum End {
+    /// The lane itself.
+    Lane(LaneError),
+    /// The other side asked for nonsense.
+    Malformed(&'static str),
+}
+
+impl From<LaneError> for End {
+    fn from(error: LaneError) -> End {
+        End::Lane(error)
+    }
+}
+
+/// Thread id in a Bind frame; 0: none.
+pub fn bound_thread(frame: &Frame<'_>) -> i32 {
+    frame.payload.first_chunk::<4>().map_or(0, |bytes| i32::from_le_bytes(*bytes))
+}
+
+/// Serves a lane, bound to thread `tid`, until it ends.
+pub fn serve(job: &Arc<Job>, sender: Sender, mut receiver: Receiver, tid: i32) {
+    let mut server = Server { job, thread: job.thread(tid), sender };
+    loop {
+        let served = receiver.recv().map_err(End::from).and_then(|frame| server.serve(&frame));
+        match served {
+            Ok(()) => {}
+            Err(End::Lane(LaneError::Closed)) => return,
+            Err(End::Lane(error)) => return tracing::debug!("lane ended: {error}"),
+            Err(End::Malformed(what)) => return tracing::warn!("lane closed: {what}"),
+        }
+    }
+}
+
+struct Server<'a> {
+    job: &'a Arc<Job>,
+    thread: Option<Arc<DeputyThread>>,
+    sender: Sender,
+}
+
+impl Server<'_> {
+    fn serve(&mut self, frame: &Frame<'_>) -> Result<(), End> {
+        if frame.kind == Kind::Bind {
+            self.thread = self.job.thread(bound_thread(frame));
+            return Ok(());
+        }
+        let Some(thread) = self.thread.clone() else {
+            // It has ended while this frame was on its way.
+            return self.answer(frame, GONE, None);
+        };
+        match frame.kind {
+            Kind::Call | Kind::Exec => self.call(frame, &thread),
+            Kind::Fork => self.fork(frame, &thread),
+            Kind::FetchImage => self.image(frame, &thread),
+            Kind::DescribeFile => self.describe(frame, &thread),
+            Kind::FetchFile => self.file(frame),
+            _ => Err(End::Malformed("a frame that home does not take")),
+        }
+    }
+
+    /// Sends a result without data.
+    fn answer(&mut self, frame: &Frame<'_>, result: i64, thread: Option<&DeputyThread>) -> Result<(), End> {
+        let signals = thread.map_or(0, |t| t.deputy.signals.load(Ordering::SeqCst));
+        let out = self.sender.begin();
+        out.extend_from_slice(&result.to_le_bytes());
+        out.extend_from_slice(&signals.to_le_bytes());
+        Ok(self.sender.send(Kind::Result, frame.lease_epoch, frame.request)?)
+    }
+
+    /// Any call that the table can describe, execve included.
+    fn call(&mut self, frame: &Frame<'_>, thread: &DeputyThread) -> Result<(), End> {
+        let call = WireCall::parse(frame.payload).map_err(|e| End::Malformed(e.0))?;
+        let mut slot = lock(&thread.slot);
+        let result = execute(thread, &mut slot, &call, frame.request);
+        let signals = thread.deputy.signals.load(Ordering::SeqCst);
+        let out = self.sender.begin();
+        out.extend_from_slice(&result.to_le_bytes());
+        out.extend_from_slice(&signals.to_le_bytes());
+        call.collect(result, slot.data(), out);
+        drop(slot);
+        if result == EXECUTED {
+            // The process has a new thread object, window and slot.
+            self.thread = self.job.thread(thread.deputy.pid);
+        }
+        Ok(self.sender.send(Kind::Result, frame.lease_epoch, frame.request)?)
+    }
+
+    /// A call of the clone family. The child's slot must exist before the
+    /// child does.
+    fn fork(&mut self, frame: &Frame<'_>, thread: &DeputyThread) -> Result<(), End> {
+        let call = WireCall::parse(frame.payload).map_err(|e| End::Malformed(e.0))?;
+        let is_thread = call.args[0] & libc::CLONE_THREAD as u64 != 0;
+        let mut slot = lock(&thread.slot);
+        let newborn = match free_slot(thread, &mut slot) {
+            Ok(newborn) => newborn,
+            Err(errno) => {
+                drop(slot);
+                return self.answer(frame, -i64::from(errno), Some(thread));
+            }
+        };
+        thread.newborn_is_thread.store(is_thread, Ordering::SeqCst);
+        *lock(&thread.newborn) = Some(newborn);
+        let result = execute(thread, &mut slot, &call, frame.request);
+        *lock(&thread.newborn) = None;
+        drop(slot);
+        self.answer(frame, result, Some(thread))
+    }
+
+    /// The image of a process that has just executed a program, then its pages.
+    fn image(&mut self, frame: &Frame<'_>, thread: &DeputyThread) -> Result<(), End> {
+        // Its memory has been dropped by a batch that may still be under way.
+        let slot = lock(&thread.slot);
+        while !slot.wait(Some(LOOK_INTERVAL)) {
+            if self.job.thread(thread.tid).is_none() {
+                break;
+            }
+        }
+        drop(slot);
+        let Some((image, pages)) = lock(&thread.deputy.image).take() else {
+            return self.answer(frame, GONE, Some(thread));
+        };
+        let encoded = image.encode().map_err(|_| End::Malformed("an image that cannot be encoded"))?;
+        for bytes in [encoded.as_slice(), pages.as_slice()] {
+            let out = self.sender.begin();
+            out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+            self.sender.send(Kind::ImagePart, frame.lease_epoch, frame.request)?;
+            for part in bytes.chunks(PART_BYTES) {
+                self.sender.begin().extend_from_slice(part);
+                self.sender.send(Kind::ImagePart, frame.lease_epoch, frame.request)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is behind a descriptor, for mapping it: the answer is errno and, if
+    /// that is zero, the file's identity.
+    fn describe(&mut self, frame: &Frame<'_>, thread: &DeputyThread) -> Result<(), End> {
+        let fd = frame.payload.first_chunk::<4>().map(|b| i32::from_le_bytes(*b));
+        let fd = fd.ok_or(End::Malformed("no descriptor to describe"))?;
+        let described = describe(self.job, thread, fd);
+        let out = self.sender.begin();
+        match described {
+            Ok(identity) => {
+                out.extend_from_slice(&0i32.to_le_bytes());
+                lane::control::encode(&identity, out)?;
+            }
+            Err(errno) => out.extend_from_slice(&errno.to_le_bytes()),
+        }
+        Ok(self.sender.send(Kind::FileDescribed, frame.lease_epoch, frame.request)?)
+    }
+
+    /// A part of a file that was described before: digest, offset in; bytes out.
+    fn file(&mut self, frame: &Frame<'_>) -> Result<(), End> {
+        let (digest, rest) = frame.payload.split_first_chunk::<32>().ok_or(End::Malformed("no digest"))?;
+        let offset = rest.first_chunk::<8>().map(|b| u64::from_le_bytes(*b)).ok_or(End::Malformed("no offset"))?;
+        let file = lock(&self.job.described).get(digest).cloned();
+        let file = file.ok_or(End::Malformed("a file that was never described"))?;
+        let out = self.sender.begin();
+        let from = out.len();
+        out.resize(from + PART_BYTES, 0);
+        // A failed read is an empty part: the host sees that the file is short.
+        let n = file.read_at(&mut out[from..], offset).unwrap_or(0);
+        out.truncate(from + n);
+        Ok(self.sender.send(Kind::FilePart, frame.lease_epoch, frame.request)?)
+    }
+}
+
+/// Executes `call` on the deputy's thread. Returns its result, or one of the
+/// marks of `job.rs` if it did not return.
+fn execute(thread: &DeputyThread, slot: &mut Slot, call: &WireCall<'_>, request: u64) -> i64 {
+    let base = thread.place.address + slot.data_offset();
+    let args = call.place(slot.data(), base);
+    thread.request.store(request, Ordering::SeqCst);
+    slot.post(&[Call { nr: u64::from(call.nr), args }]);
+    slot.wait(None);
+    slot.result(0)
+}
+
+/// A slot for a child of `thread`, in a window that the child will inherit; if
+/// all are taken, another window is made through the thread's own slot.
+fn free_slot(thread: &DeputyThread, slot: &mut Slot) -> Result<(Place, Slot), i32> {
+    let mut places = lock(&thread.deputy.places);
+    for place in places.iter() {
+        if let Some(slot) = place.window.take_slot() {
+            return Ok((place.clone(), slot));
+        }
+    }
+    let first = places.first().map_or(PLACES[0], |place| place.address);
+    let address = first + places.len() as u64 * WINDOW_STRIDE;
+    if places.len() as u64 >= WINDOWS_MAX {
+        return Err(libc::EAGAIN);
+    }
+    let place = more_window(thread, slot, address)?;
+    let free = place.window.take_slot().ok_or(libc::EAGAIN)?;
+    places.push(place.clone());
+    Ok((place, free))
+}
+
+fn more_window(thread: &DeputyThread, slot: &mut Slot, address: u64) -> Result<Place, i32> {
+    let name = thread.place.address + slot.data_offset();
+    let bytes = GEOMETRY.bytes() as u64;
+    slot.data()[..16].copy_from_slice(b"homenode-window\0");
+    let check = |result: i64| if result < 0 { Err(-result as i32) } else { Ok(result as u64) };
+    let fd = check(slot.call(Call::new(libc::SYS_memfd_create, &[name, u64::from(libc::MFD_CLOEXEC)])))?;
+    let made = check(slot.call(Call::new(libc::SYS_ftruncate, &[fd, bytes]))).and_then(|_| {
+        let flags = (libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE) as u64;
+        check(slot.call(Call::new(libc::SYS_mmap, &[address, bytes, 7, flags, fd, 0])))?;
+        let file = pidfd::getfd(thread.deputy.pidfd.as_fd(), fd as i32);
+        let window = file.and_then(|file| Window::create(&File::from(file), GEOMETRY));
+        window.map_err(|error| error.raw_os_error().unwrap_or(libc::ENOMEM))
+    });
+    slot.call(Call::new(libc::SYS_close, &[fd]));
+    Ok(Place { window: made?, address })
+}
+
+fn describe(job: &Job, thread: &DeputyThread, fd: i32) -> Result<FileIdentity, i32> {
+    let errno = |error: std::io::Error| error.raw_os_error().unwrap_or(libc::ENODEV);
+    let file = File::from(pidfd::getfd(thread.deputy.pidfd.as_fd(), fd).map_err(errno)?);
+    let (digest, bytes) = job.digests.of(&file).map_err(errno)?;
+    let link = std::fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file))).map_err(errno)?;
+    job.describe(digest, Arc::new(file));
+    Ok(FileIdentity { digest, bytes, path: link.to_string_lossy().into_owned() })
+}

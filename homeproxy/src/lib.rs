@@ -1,0 +1,45 @@
+//! The home proxy: the process at home that traces one job and serves its lanes.
+//!
+//! | file | concept |
+//! |---|---|
+//! | `setup.rs` | what mosexec says at the start |
+//! | `job.rs` | the job: its deputies, its hosts, what threads ask of the tracer |
+//! | `tracer.rs` | the one thread that traces: births, execs, signals, ends |
+//! | `lanes.rs` | one thread per lane: executes a guest's calls through its deputy |
+//! | `hosts.rs` | runtimes on other nodes and the control lanes to them |
+
+mod hosts;
+mod job;
+mod lanes;
+pub mod setup;
+mod tracer;
+
+use std::io::Write;
+use std::sync::Arc;
+
+use anyhow::Context;
+use sys::ready::Bell;
+
+/// Serves one job from the setup on descriptor [`setup::DESCRIPTOR`] to its end.
+///
+/// # Errors
+/// Before the job has started: told to mosexec too, which reports it.
+pub fn run() -> anyhow::Result<()> {
+    let mut channel = setup::Channel::inherited().context("this program is started by mosexec, not by hand")?;
+    let setup = channel.receive().context("read what mosexec wants")?;
+    setup::start_log(setup.log.as_deref());
+    let bell = Bell::new().context("prepare to wait for processes")?;
+    let job = Arc::new(job::Job::new(&setup, bell)?);
+    let started = hosts::start(&job, &setup).and_then(|()| tracer::Tracer::attach(&job, &setup));
+    match started {
+        Ok(tracer) => {
+            channel.stream.write_all(b"ready\n").context("tell mosexec")?;
+            drop(channel);
+            tracer.run()
+        }
+        Err(error) => {
+            let _ = write!(channel.stream, "{error:#}");
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What mosexec tells the home proxy: one JSON object on an inherited socket,
+//! answered by `ready` or by an error message.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::RawFd;
+use std::os::unix::net::UnixStream;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+/// Number of the inherited socket.
+pub const DESCRIPTOR: RawFd = 3;
+/// Longest setup in bytes.
+const SETUP_BYTES_MAX: u64 = 64 * 1024;
+
+/// Node number of home in a private cluster.
+pub const HOME_NODE: u32 = 1;
+
+/// One job's beginning.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Setup {
+    /// Process that will become the command.
+    pub target: i32,
+    /// Where its programs run: a node number, [`HOME_NODE`] for home.
+    pub node: u32,
+    /// Nodes of the private cluster.
+    pub nodes: u32,
+    /// Filter of the log, `HOMENODE_LOG`; `None`: no log.
+    pub log: Option<String>,
+    /// File for the statistics; `-`: standard error.
+    pub stats: Option<String>,
+    /// Directory of Homenode's programs.
+    pub programs: String,
+}
+
+/// The socket to mosexec.
+pub struct Channel {
+    /// For the answer.
+    pub stream: UnixStream,
+}
+
+impl Channel {
+    /// Takes over descriptor [`DESCRIPTOR`].
+    pub fn inherited() -> anyhow::Result<Channel> {
+        let fd = sys::process::inherited(DESCRIPTOR).context("descriptor 3 is not open")?;
+        Ok(Channel { stream: UnixStream::from(fd) })
+    }
+
+    /// Reads the setup.
+    pub fn receive(&mut self) -> anyhow::Result<Setup> {
+        let mut line = String::new();
+        BufReader::new(Read::take(&self.stream, SETUP_BYTES_MAX)).read_line(&mut line)?;
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    /// Sends the setup; the other side of [`Channel::receive`].
+    pub fn send(&mut self, setup: &Setup) -> anyhow::Result<()> {
+        let mut line = serde_json::to_vec(setup)?;
+        line.push(b'\n');
+        Ok(self.stream.write_all(&line)?)
+    }
+}
+
+/// Writes log lines that match `filter` (as of `tracing_subscriber::EnvFilter`)
+/// to standard error.
+pub fn start_log(filter: Option<&str>) {
+    let Some(filter) = filter else { return };
+    let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(filter);
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).without_time().init();
+}

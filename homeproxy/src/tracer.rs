@@ -1,0 +1,468 @@
+//! The tracer: the one thread at home that traces all processes of the job.
+//!
+//! A process at home is seized and otherwise left alone: it stops at births,
+//! execs and signals, and goes on. A deputy's signals are passed on to its
+//! body; what the body does with them comes back as an order.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context;
+use image::capture::{self, status_field};
+use image::deputy::{self, Deputised, point_at_slot};
+use image::{Image, ImageError};
+use lane::control::ToHost;
+use sys::ptrace::{self, Change, EVENT_STOP, options};
+use sys::{pidfd, stub};
+
+use crate::job::{Deputy, DeputyThread, EXECUTED, GONE, Job, Order, Place, STAYS, lock};
+use crate::setup::{HOME_NODE, Setup};
+
+const HOME_OPTIONS: i32 = options::NEWBORN | options::EXEC;
+const DEPUTY_OPTIONS: i32 = HOME_OPTIONS | options::EXITKILL;
+const ERESTARTSYS: i64 = -512;
+const ERESTARTNOHAND: i64 = -514;
+const ERESTART_RESTARTBLOCK: i64 = -516;
+
+/// How a deputy is to end.
+#[derive(Clone, Copy)]
+enum Ending {
+    Code(i32),
+    Signal(i32),
+}
+
+/// A traced thread.
+struct Tracee {
+    /// Its process.
+    pid: i32,
+    /// If its user code is elsewhere.
+    thread: Option<Arc<DeputyThread>>,
+    /// Request whose call is to be interrupted at the next stop.
+    interrupt: Option<u64>,
+    /// What to do at the next stop instead of going on.
+    ending: Option<Ending>,
+    /// Its first stop has not been seen yet.
+    newborn: bool,
+    /// In a group-stop.
+    stopped: bool,
+    /// Signal that we sent ourselves and that is for the deputy, not its body.
+    own_signal: Option<i32>,
+}
+
+/// The tracer of one job.
+pub struct Tracer {
+    job: Arc<Job>,
+    tracees: HashMap<i32, Tracee>,
+    /// Stopped at birth before their parent's event told whose they are.
+    early: HashSet<i32>,
+    next_signal: u64,
+}
+
+type Result<T> = std::io::Result<T>;
+
+impl Tracer {
+    /// Seizes the process that will become the command.
+    pub fn attach(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<Tracer> {
+        ptrace::seize(setup.target, HOME_OPTIONS).with_context(|| {
+            format!(
+                "trace process {} (where kernel.yama.ptrace_scope is 2 or 3, only root may; \
+                 a debugger or strace on mosexec is in the way)",
+                setup.target
+            )
+        })?;
+        let mut tracer = Tracer { job: Arc::clone(job), tracees: HashMap::new(), early: HashSet::new(), next_signal: 1 };
+        tracer.adopt(setup.target, setup.target, None);
+        Ok(tracer)
+    }
+
+    fn adopt(&mut self, tid: i32, pid: i32, thread: Option<Arc<DeputyThread>>) {
+        let tracee = Tracee { pid, thread, interrupt: None, ending: None, newborn: false, stopped: false, own_signal: None };
+        self.tracees.insert(tid, tracee);
+    }
+
+    /// Traces until no process of the job is left.
+    pub fn run(mut self) -> anyhow::Result<()> {
+        loop {
+            loop {
+                match ptrace::wait(-1, true) {
+                    Ok(Some((tid, change))) => self.handle(tid, change),
+                    Ok(None) => break,
+                    Err(_) => break,
+                }
+            }
+            for order in self.job.take_orders() {
+                self.obey(order);
+            }
+            if self.tracees.is_empty() {
+                self.job.tell_host(&ToHost::Shutdown);
+                return Ok(());
+            }
+            self.job.bell.wait(-1);
+        }
+    }
+
+    fn handle(&mut self, tid: i32, change: Change) {
+        tracing::trace!("{tid}: {change:?}");
+        let result = match change {
+            Change::Exited(_) | Change::Killed { .. } => {
+                self.ended(tid);
+                Ok(())
+            }
+            Change::Signal(signal) => self.signal(tid, signal),
+            Change::Event { event: EVENT_STOP, signal } => self.stop(tid, signal),
+            Change::Event { event: libc::PTRACE_EVENT_EXEC, .. } => self.executed(tid),
+            Change::Event { event: libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE, .. } => self.born(tid),
+            Change::Event { .. } => ptrace::resume(tid, 0),
+        };
+        if let Err(error) = result {
+            // ESRCH: killed while stopped; its end is reported next.
+            tracing::debug!("thread {tid} at {change:?}: {error}");
+        }
+    }
+
+    /// A thread, or the process whose leader it is, has ended.
+    fn ended(&mut self, tid: i32) {
+        self.early.remove(&tid);
+        let Some(tracee) = self.tracees.remove(&tid) else { return };
+        if let Some(thread) = tracee.thread {
+            lock(&self.job.threads).remove(&tid);
+            thread.finish(GONE);
+            if tracee.pid == tid {
+                self.job.tell_host(&ToHost::Kill { pid: tid });
+            }
+        }
+    }
+
+    /// Fork, vfork or clone: the parent is stopped, the child stops or has stopped.
+    fn born(&mut self, parent: i32) -> Result<()> {
+        let child = ptrace::event_message(parent)? as i32;
+        let thread = self.tracees.get(&parent).and_then(|t| t.thread.clone());
+        match thread {
+            Some(thread) => self.born_deputy(child, &thread)?,
+            None => {
+                let pid = process_of(child);
+                self.adopt(child, pid, None);
+            }
+        }
+        if self.early.remove(&child) {
+            self.start_newborn(child)?;
+        } else if let Some(tracee) = self.tracees.get_mut(&child) {
+            tracee.newborn = true;
+        }
+        ptrace::resume(parent, 0)
+    }
+
+    fn born_deputy(&mut self, child: i32, parent: &Arc<DeputyThread>) -> Result<()> {
+        let Some((place, slot)) = lock(&parent.newborn).take() else {
+            return Err(std::io::Error::other("a deputy forked without being asked to"));
+        };
+        let is_thread = parent.newborn_is_thread.load(Ordering::SeqCst);
+        let deputy = if is_thread {
+            Arc::clone(&parent.deputy)
+        } else {
+            Arc::new(Deputy {
+                pid: child,
+                pidfd: pidfd::open(child)?,
+                places: Mutex::new(lock(&parent.deputy.places).clone()),
+                signals: 0.into(),
+                image: Mutex::new(None),
+            })
+        };
+        let pid = deputy.pid;
+        let thread = Arc::new(DeputyThread::new(child, deputy, place, slot));
+        lock(&self.job.threads).insert(child, Arc::clone(&thread));
+        self.adopt(child, pid, Some(thread));
+        Ok(())
+    }
+
+    /// First stop of a child whose parent's event has been seen.
+    fn start_newborn(&mut self, child: i32) -> Result<()> {
+        if let Some(thread) = self.tracees.get(&child).and_then(|t| t.thread.clone()) {
+            let mut regs = ptrace::registers(child)?;
+            let slot = lock(&thread.slot);
+            point_at_slot(&mut regs, thread.place.address, &slot);
+            drop(slot);
+            ptrace::set_registers(child, &regs)?;
+        }
+        ptrace::resume(child, 0)
+    }
+
+    /// PTRACE_EVENT_STOP: birth, group-stop, its end, or our own interruption.
+    fn stop(&mut self, tid: i32, signal: i32) -> Result<()> {
+        let Some(tracee) = self.tracees.get_mut(&tid) else {
+            self.early.insert(tid);
+            return Ok(());
+        };
+        if signal != libc::SIGTRAP {
+            let first = !std::mem::replace(&mut tracee.stopped, true);
+            if tracee.thread.is_some() && first && tracee.pid == tid {
+                let pid = tracee.pid;
+                self.job.tell_host(&ToHost::Freeze { pid });
+            }
+            return ptrace::listen(tid);
+        }
+        if std::mem::replace(&mut tracee.stopped, false) && tracee.thread.is_some() && tracee.pid == tid {
+            let pid = tracee.pid;
+            self.job.tell_host(&ToHost::Thaw { pid });
+        }
+        self.go_on(tid)
+    }
+
+    /// Resumes a stopped thread after what was asked for its next stop.
+    fn go_on(&mut self, tid: i32) -> Result<()> {
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return ptrace::resume(tid, 0) };
+        if std::mem::take(&mut tracee.newborn) {
+            return self.start_newborn(tid);
+        }
+        let (interrupt, ending) = (tracee.interrupt.take(), tracee.ending.take());
+        let Some(thread) = tracee.thread.clone() else { return ptrace::resume(tid, 0) };
+        match ending {
+            Some(Ending::Signal(signal)) => {
+                tracee.own_signal = Some(signal);
+                ptrace::tgkill(tracee.pid, tid, signal)?;
+                return ptrace::resume(tid, 0);
+            }
+            Some(Ending::Code(code)) => {
+                let mut regs = ptrace::registers(tid)?;
+                regs.rip = thread.place.address + stub::calling_offset() - 2;
+                regs.rax = libc::SYS_exit_group as u64;
+                regs.rdi = code as u64;
+                regs.orig_rax = u64::MAX;
+                ptrace::set_registers(tid, &regs)?;
+                return ptrace::resume(tid, 0);
+            }
+            None => {}
+        }
+        let mut regs = ptrace::registers(tid)?;
+        if interrupt.is_some_and(|request| thread.is_executing(request))
+            && regs.rip == thread.place.address + stub::calling_offset()
+        {
+            let result = regs.rax as i64;
+            if (ERESTART_RESTARTBLOCK..=ERESTARTSYS).contains(&result) {
+                // The stub stores the kernel's code as the result: the call has
+                // had no effect. There is no restart block on the other node.
+                if result == ERESTART_RESTARTBLOCK {
+                    regs.rax = ERESTARTNOHAND as u64;
+                }
+                regs.orig_rax = u64::MAX;
+                ptrace::set_registers(tid, &regs)?;
+            }
+        }
+        ptrace::resume(tid, 0)
+    }
+
+    /// About to receive a signal.
+    fn signal(&mut self, tid: i32, signal: i32) -> Result<()> {
+        let Some(tracee) = self.tracees.get_mut(&tid) else {
+            return ptrace::resume(tid, signal);
+        };
+        let Some(thread) = &tracee.thread else {
+            return ptrace::resume(tid, signal);
+        };
+        let info = ptrace::signal_info(tid)?;
+        let own = tracee.own_signal.take_if(|own| *own == signal).is_some();
+        if own || signal == libc::SIGSTOP || is_own_fault(signal, &info) {
+            return ptrace::resume(tid, signal);
+        }
+        // A process-directed signal goes to the leader if that is alive.
+        const SI_TKILL: i32 = -6;
+        let code = i32::from_ne_bytes([info[8], info[9], info[10], info[11]]);
+        let target = if code == SI_TKILL || tid != tracee.pid { tid } else { 0 };
+        let pid = tracee.pid;
+        let seq = self.next_signal;
+        self.next_signal += 1;
+        self.job.tell_host(&ToHost::Signal { pid, tid: target, seq, info });
+        thread.deputy.signals.store(seq, Ordering::SeqCst);
+        ptrace::resume(tid, 0)
+    }
+
+    /// An execve has succeeded.
+    fn executed(&mut self, pid: i32) -> Result<()> {
+        let former = ptrace::event_message(pid)? as i32;
+        let caller = self.tracees.get(&former).and_then(|t| t.thread.clone());
+        self.forget_threads_of(pid, former);
+        match self.send_away(pid) {
+            Ok(thread) => {
+                self.adopt(pid, pid, Some(Arc::clone(&thread)));
+                lock(&self.job.threads).insert(pid, thread);
+                match caller {
+                    Some(caller) => caller.finish(EXECUTED),
+                    None => self.job.tell_host(&ToHost::Place { pid }),
+                }
+                Ok(())
+            }
+            Err(reason) => {
+                if self.job.node != HOME_NODE {
+                    tracing::info!("process {pid} runs at home: {reason}");
+                }
+                self.adopt(pid, pid, None);
+                if let Some(caller) = caller {
+                    caller.finish(STAYS);
+                }
+                ptrace::set_options(pid, HOME_OPTIONS)?;
+                ptrace::resume(pid, 0)
+            }
+        }
+    }
+
+    /// After an execve only the caller is left, with the leader's id.
+    fn forget_threads_of(&mut self, pid: i32, former: i32) {
+        let gone: Vec<i32> = self.tracees.iter().filter(|(_, t)| t.pid == pid).map(|(tid, _)| *tid).collect();
+        for tid in gone {
+            if let Some(thread) = self.tracees.remove(&tid).and_then(|t| t.thread) {
+                lock(&self.job.threads).remove(&tid);
+                if tid != former {
+                    thread.finish(GONE);
+                }
+            }
+        }
+    }
+
+    /// Captures a process that has just executed a program and makes a deputy of it.
+    fn send_away(&mut self, pid: i32) -> std::result::Result<Arc<DeputyThread>, ImageError> {
+        if self.job.node == HOME_NODE {
+            return Err(ImageError::Stays { pid, reason: "home is where it was asked to run".into() });
+        }
+        let image = capture::after_exec(pid, &self.job.digests)?;
+        let mut pages = Vec::with_capacity(image.page_bytes() as usize);
+        capture::pages(&image, &mut pages)?;
+        self.offer_files(&image);
+        let step = |doing| ImageError::step(doing, pid);
+        ptrace::set_options(pid, DEPUTY_OPTIONS).map_err(step("set the tracing options"))?;
+        let pidfd = pidfd::open(pid).map_err(step("open the process"))?;
+        let Deputised { window, address, slot, signals } = deputy::deputise(pid, &image)?;
+        let place = Place { window, address };
+        let deputy = Arc::new(Deputy {
+            pid,
+            pidfd,
+            places: Mutex::new(vec![place.clone()]),
+            signals: 0.into(),
+            image: Mutex::new(Some((image, pages))),
+        });
+        for signal in signals {
+            // Sent again, so that it stops the deputy and is passed on.
+            ptrace::tgkill(pid, pid, signal).map_err(step("keep a signal"))?;
+        }
+        Ok(Arc::new(DeputyThread::new(pid, deputy, place, slot)))
+    }
+
+    fn offer_files(&self, image: &Image) {
+        for identity in &image.files {
+            if let Ok(file) = File::open(&identity.path) {
+                self.job.describe(identity.digest, Arc::new(file));
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        tracing::trace!("{order:?}");
+        let result = match order {
+            Order::Interrupt { tid, request } => self.interrupt(tid, request),
+            Order::End { pid, wait_status } => self.end(pid, wait_status),
+            Order::EndThread { tid } => self.end_thread(tid),
+            Order::Stop { pid, signal } => self.stop_by(pid, signal),
+            Order::Cannot { pid, reason } => {
+                self.message(pid, &format!("process {pid} cannot run on its host: {reason}"));
+                ptrace::kill(pid, libc::SIGKILL)
+            }
+            Order::HostLost { reason } => {
+                self.host_lost(&reason);
+                Ok(())
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!("order not carried out, its process is gone: {error}");
+        }
+    }
+
+    fn interrupt(&mut self, tid: i32, request: u64) -> Result<()> {
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
+        if !tracee.thread.as_ref().is_some_and(|t| t.is_executing(request)) {
+            return Ok(());
+        }
+        tracee.interrupt = Some(request);
+        ptrace::interrupt(tid)
+    }
+
+    /// The body has ended: so does the deputy, in the same way.
+    fn end(&mut self, pid: i32, wait_status: i32) -> Result<()> {
+        let Some(tracee) = self.tracees.get_mut(&pid) else { return Ok(()) };
+        let Some(thread) = tracee.thread.clone() else { return Ok(()) };
+        let ending = if libc::WIFSIGNALED(wait_status) {
+            Ending::Signal(libc::WTERMSIG(wait_status))
+        } else {
+            Ending::Code(libc::WEXITSTATUS(wait_status))
+        };
+        if let Ending::Signal(signal) = ending {
+            if signal == libc::SIGKILL {
+                return ptrace::kill(pid, libc::SIGKILL);
+            }
+            tracee.own_signal = Some(signal);
+            return ptrace::tgkill(pid, pid, signal);
+        }
+        let Ending::Code(code) = ending else { return Ok(()) };
+        if let Ok(mut slot) = thread.slot.try_lock()
+            && !thread.place.window.is_busy(thread.slot_index)
+        {
+            slot.post(&[sys::window::Call::new(libc::SYS_exit_group, &[code as u64])]);
+            return Ok(());
+        }
+        tracee.ending = Some(ending);
+        ptrace::interrupt(pid)
+    }
+
+    fn end_thread(&mut self, tid: i32) -> Result<()> {
+        let thread = self.tracees.get(&tid).and_then(|t| t.thread.clone());
+        if let Some(thread) = thread
+            && let Ok(mut slot) = thread.slot.try_lock()
+        {
+            slot.post(&[sys::window::Call::new(libc::SYS_exit, &[0])]);
+        }
+        Ok(())
+    }
+
+    /// Puts a stop signal into the deputy, for its default action.
+    fn stop_by(&mut self, pid: i32, signal: i32) -> Result<()> {
+        let Some(tracee) = self.tracees.get_mut(&pid) else { return Ok(()) };
+        tracee.own_signal = Some(signal);
+        ptrace::tgkill(pid, pid, signal)
+    }
+
+    /// Guests of a lost host end as if killed; each tells its user why.
+    fn host_lost(&mut self, reason: &str) {
+        let pids: Vec<i32> = self.tracees.iter().filter(|(tid, t)| **tid == t.pid && t.thread.is_some()).map(|(tid, _)| *tid).collect();
+        let node = self.job.node;
+        for (index, pid) in pids.into_iter().enumerate() {
+            if index == 0 {
+                self.message(pid, &format!("node {node} is lost ({reason}): its guests end, process {pid} and its relatives"));
+            }
+            // ESRCH: has ended by itself.
+            let _ = ptrace::kill(pid, libc::SIGKILL);
+        }
+    }
+
+    /// Writes to the standard error of `pid`.
+    fn message(&self, pid: i32, text: &str) {
+        let stderr = pidfd::open(pid).and_then(|process| pidfd::getfd(process.as_fd(), 2));
+        match stderr.map(File::from).and_then(|mut stderr| writeln!(stderr, "mosexec: {text}")) {
+            Ok(()) => {}
+            Err(_) => tracing::error!("{text}"),
+        }
+    }
+}
+
+/// Process that thread `tid` belongs to.
+fn process_of(tid: i32) -> i32 {
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+    status_field(&status, "Tgid:").and_then(|pid| pid.parse().ok()).unwrap_or(tid)
+}
+
+/// Whether the deputy itself has caused this signal: a fault in the stub.
+fn is_own_fault(signal: i32, info: &ptrace::SignalInfo) -> bool {
+    let code = i32::from_ne_bytes([info[8], info[9], info[10], info[11]]);
+    matches!(signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE | libc::SIGTRAP) && code > 0
+}

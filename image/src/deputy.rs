@@ -1,0 +1,205 @@
+//! Deputise: what is left at home of a process whose user code goes elsewhere.
+//!
+//! The window is mapped into the original process, its thread is pointed at
+//! the stub, and its memory is dropped, except the pages that hold arguments
+//! and environment, so that `ps` still shows them.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use sys::pidfd;
+use sys::ptrace::{self, Change, Registers};
+use sys::window::{Call, Geometry, Slot, Window};
+
+use crate::schema::{Image, PAGE_BYTES};
+use crate::ImageError;
+
+/// Slots and buffers of a deputy: room for 16 threads or children before
+/// another window is needed, and for the largest call with its structures.
+pub const GEOMETRY: Geometry = Geometry { slots: 16, data_bytes: 5 << 19 };
+
+/// Where the window may stand in a deputy; the first that is free is taken.
+pub const PLACES: [u64; 4] = [0x1_0000_0000, 0x10_0000_0000, 0x100_0000_0000, 0x6000_0000_0000];
+/// Distance between the windows of one deputy.
+pub const WINDOW_STRIDE: u64 = 64 << 20;
+const TASK_END: u64 = 0x7fff_ffff_f000;
+const LOWEST: u64 = 0x1_0000;
+const ALL_SIGNALS_BUT_TRAP: u64 = !(1 << (libc::SIGTRAP - 1));
+
+/// A mapped window and the leader's slot in it.
+pub struct Deputised {
+    /// Our mapping.
+    pub window: Arc<Window>,
+    /// Address of the window in the deputy.
+    pub address: u64,
+    /// Slot of the thread. A batch that drops the memory is under way in it:
+    /// wait for it before the first call.
+    pub slot: Slot,
+    /// Signals that arrived meanwhile, to be treated as if they came now.
+    pub signals: Vec<i32>,
+}
+
+/// Turns process `pid`, captured as `image` and stopped right after an execve,
+/// into a deputy and lets it run.
+///
+/// # Errors
+/// The process is as it was before, stopped, and may go on natively.
+pub fn deputise(pid: i32, image: &Image) -> Result<Deputised, ImageError> {
+    let address = place(image).ok_or_else(|| ImageError::Stays {
+        pid,
+        reason: "its address space has no room for the window".into(),
+    })?;
+    let step = |doing| ImageError::step(doing, pid);
+    let old = ptrace::registers(pid).map_err(step("read the registers"))?;
+    let mask = ptrace::signal_mask(pid).map_err(step("read the signal mask"))?;
+    ptrace::set_signal_mask(pid, ALL_SIGNALS_BUT_TRAP).map_err(step("block the signals"))?;
+    let mut signals = Vec::new();
+    let made = map_window(pid, &old, address, &mut signals);
+    let restore = || -> io::Result<()> {
+        ptrace::set_registers(pid, &old)?;
+        ptrace::set_signal_mask(pid, mask)
+    };
+    let (window, fd) = match made {
+        Ok(made) => made,
+        Err(error) => {
+            // Fails only if the process has ended, which its exit will report.
+            let _ = restore();
+            return Err(error);
+        }
+    };
+    let mut slot = window.take_slot().ok_or_else(|| ImageError::Refused("a new window without a free slot".into()))?;
+    let mut regs = old;
+    point_at_slot(&mut regs, address, &slot);
+    ptrace::set_registers(pid, &regs).map_err(step("point the thread at the stub"))?;
+    // Nothing is blocked in a deputy: every signal stops it and is passed on.
+    ptrace::set_signal_mask(pid, 0).map_err(step("unblock the signals"))?;
+    slot.post(&drop_memory(image, address, window.bytes() as u64, fd));
+    ptrace::resume(pid, 0).map_err(step("start the stub"))?;
+    Ok(Deputised { window, address, slot, signals })
+}
+
+/// Registers of a thread that is about to serve `slot` of the window at `address`.
+pub fn point_at_slot(regs: &mut Registers, address: u64, slot: &Slot) {
+    regs.rip = address;
+    regs.r12 = address + slot.offset();
+    regs.r13 = 0;
+    regs.orig_rax = u64::MAX;
+    regs.eflags &= !0x400;
+}
+
+/// First place for the window that no mapping of `image` touches.
+fn place(image: &Image) -> Option<u64> {
+    let bytes = GEOMETRY.bytes() as u64;
+    PLACES.into_iter().find(|at| image.mappings.iter().all(|m| m.end <= *at || m.start >= at + bytes))
+}
+
+/// Runs a few instructions in the process that make a memfd and map it.
+/// Returns our mapping and the descriptor's number in the process.
+fn map_window(
+    pid: i32,
+    old: &Registers,
+    address: u64,
+    signals: &mut Vec<i32>,
+) -> Result<(Arc<Window>, u64), ImageError> {
+    let step = |doing| ImageError::step(doing, pid);
+    let code = map_window_code(address);
+    let mut saved = vec![0; code.len().next_multiple_of(8)];
+    let n = sys::vm::read(pid, old.rip, &mut saved).map_err(step("read the entry point"))?;
+    if n != saved.len() {
+        return Err(ImageError::Stays { pid, reason: "its entry point is at the end of a mapping".into() });
+    }
+    ptrace::poke(pid, old.rip, &code).map_err(step("write to the entry point"))?;
+    let result = run_to_trap(pid, signals);
+    ptrace::poke(pid, old.rip, &saved).map_err(step("restore the entry point"))?;
+    let regs = result?;
+    if regs.rax != address {
+        let source = io::Error::from_raw_os_error(-(regs.rax as i64) as i32);
+        return Err(ImageError::Step { doing: "map the window", pid, source });
+    }
+    let process = pidfd::open(pid).map_err(step("open the process"))?;
+    let file = pidfd::getfd(process.as_fd(), regs.r14 as i32).map_err(step("fetch the window"))?;
+    let window = Window::create(&File::from(file), GEOMETRY).map_err(step("map the window here"))?;
+    Ok((window, regs.r14))
+}
+
+fn run_to_trap(pid: i32, signals: &mut Vec<i32>) -> Result<Registers, ImageError> {
+    let step = |doing| ImageError::step(doing, pid);
+    ptrace::resume(pid, 0).map_err(step("run"))?;
+    loop {
+        match ptrace::wait(pid, false).map_err(step("wait"))? {
+            Some((_, Change::Signal(libc::SIGTRAP))) => {
+                return ptrace::registers(pid).map_err(step("read the registers"));
+            }
+            Some((_, Change::Signal(signal))) => {
+                signals.push(signal);
+                ptrace::resume(pid, 0).map_err(step("run"))?;
+            }
+            Some((_, Change::Event { .. })) | None => ptrace::resume(pid, 0).map_err(step("run"))?,
+            Some((_, Change::Exited(_) | Change::Killed { .. })) => {
+                return Err(ImageError::Stays { pid, reason: "it has ended".into() });
+            }
+        }
+    }
+}
+
+/// memfd_create, ftruncate, mmap; descriptor in r14, result in rax; then int3.
+fn map_window_code(address: u64) -> Vec<u8> {
+    let bytes = GEOMETRY.bytes() as u32;
+    let mut c: Vec<u8> = Vec::new();
+    c.extend([0x48, 0x8d, 0x3d]); // lea rdi, [rip + name]
+    let name_at = c.len();
+    c.extend([0; 4]);
+    c.extend([0xbe, 1, 0, 0, 0]); // mov esi, MFD_CLOEXEC
+    c.extend([0xb8]);
+    c.extend(319u32.to_le_bytes()); // memfd_create
+    c.extend([0x0f, 0x05]);
+    c.extend([0x49, 0x89, 0xc6]); // mov r14, rax
+    c.extend([0x48, 0x85, 0xc0, 0x78, 0]); // test rax, rax; js out
+    let jump_1 = c.len();
+    c.extend([0x4c, 0x89, 0xf7]); // mov rdi, r14
+    c.push(0xbe); // mov esi, bytes
+    c.extend(bytes.to_le_bytes());
+    c.extend([0xb8, 77, 0, 0, 0, 0x0f, 0x05]); // ftruncate
+    c.extend([0x48, 0x85, 0xc0, 0x78, 0]);
+    let jump_2 = c.len();
+    c.extend([0x48, 0xbf]); // mov rdi, address
+    c.extend(address.to_le_bytes());
+    c.push(0xbe);
+    c.extend(bytes.to_le_bytes());
+    c.extend([0xba, 7, 0, 0, 0]); // mov edx, read|write|exec
+    c.extend([0x41, 0xba]); // mov r10d, MAP_SHARED|MAP_FIXED_NOREPLACE
+    c.extend(0x10_0001u32.to_le_bytes());
+    c.extend([0x4d, 0x89, 0xf0]); // mov r8, r14
+    c.extend([0x45, 0x31, 0xc9]); // xor r9d, r9d
+    c.extend([0xb8, 9, 0, 0, 0, 0x0f, 0x05]); // mmap
+    let out = c.len();
+    c.push(0xcc);
+    let name = c.len();
+    c.extend(b"homenode-window\0");
+    c[name_at..name_at + 4].copy_from_slice(&((name - name_at - 4) as u32).to_le_bytes());
+    c[jump_1 - 1] = (out - jump_1) as u8;
+    c[jump_2 - 1] = (out - jump_2) as u8;
+    c
+}
+
+/// Calls that close descriptor `fd` and unmap all but the window and the pages
+/// of arguments and environment.
+fn drop_memory(image: &Image, window: u64, window_bytes: u64, fd: u64) -> Vec<Call> {
+    let mut keep = vec![(window, window + window_bytes)];
+    let (from, to) = (image.mm.arg_start, image.mm.env_end);
+    if from != 0 && to > from {
+        keep.push((from / PAGE_BYTES * PAGE_BYTES, to.next_multiple_of(PAGE_BYTES)));
+    }
+    keep.sort_unstable();
+    let mut calls = vec![Call::new(libc::SYS_close, &[fd])];
+    let mut at = LOWEST;
+    for (start, end) in keep.into_iter().chain([(TASK_END, TASK_END)]) {
+        if start > at {
+            calls.push(Call::new(libc::SYS_munmap, &[at, start - at]));
+        }
+        at = end;
+    }
+    calls
+}

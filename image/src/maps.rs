@@ -1,0 +1,113 @@
+//! The list of mappings, `/proc/PID/maps` and `/proc/PID/smaps`: proc_pid_maps(5).
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use crate::schema::{PAGE_BYTES, PageRun};
+
+/// One line of `/proc/PID/maps`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// First address.
+    pub start: u64,
+    /// End address.
+    pub end: u64,
+    /// `PROT_*`.
+    pub prot: i32,
+    /// Whether it is shared.
+    pub shared: bool,
+    /// Offset in the file, in bytes.
+    pub offset: u64,
+    /// Device, major and minor.
+    pub device: (u32, u32),
+    /// Inode; 0: not a file.
+    pub inode: u64,
+    /// Path or pseudo-path, as shown.
+    pub name: String,
+}
+
+/// Parses one line; `None` if it is none.
+pub fn parse_line(line: &str) -> Option<Line> {
+    let mut parts = line.splitn(6, ' ');
+    let (start, end) = parts.next()?.split_once('-')?;
+    let perms = parts.next()?.as_bytes();
+    let offset = parts.next()?;
+    let (major, minor) = parts.next()?.split_once(':')?;
+    let inode = parts.next()?;
+    let name = parts.next().unwrap_or("").trim_start();
+    let bit = |at: usize, letter: u8, value: i32| {
+        if perms.get(at) == Some(&letter) { value } else { 0 }
+    };
+    Some(Line {
+        start: u64::from_str_radix(start, 16).ok()?,
+        end: u64::from_str_radix(end, 16).ok()?,
+        prot: bit(0, b'r', libc::PROT_READ) | bit(1, b'w', libc::PROT_WRITE) | bit(2, b'x', libc::PROT_EXEC),
+        shared: perms.get(3) == Some(&b's'),
+        offset: u64::from_str_radix(offset, 16).ok()?,
+        device: (u32::from_str_radix(major, 16).ok()?, u32::from_str_radix(minor, 16).ok()?),
+        inode: inode.parse().ok()?,
+        name: name.to_owned(),
+    })
+}
+
+/// All mappings of `pid`, by address.
+pub fn read(pid: i32) -> io::Result<Vec<Line>> {
+    let text = fs::read(format!("/proc/{pid}/maps"))?;
+    Ok(String::from_utf8_lossy(&text).lines().filter_map(parse_line).collect())
+}
+
+const PRESENT: u64 = 1 << 63;
+const SWAPPED: u64 = 1 << 62;
+const FILE_OR_SHARED: u64 = 1 << 61;
+
+/// Runs of pages in `start..end` of `pid` that were written: present or
+/// swapped, and not those of a file. `/proc/PID/pagemap`, proc_pid_pagemap(5).
+pub fn written_pages(pid: i32, start: u64, end: u64) -> io::Result<Vec<PageRun>> {
+    let file = fs::File::open(format!("/proc/{pid}/pagemap"))?;
+    let mut runs: Vec<PageRun> = Vec::new();
+    let mut buffer = vec![0u8; 64 * 1024];
+    let mut page = start / PAGE_BYTES;
+    let last = end / PAGE_BYTES;
+    while page < last {
+        let wanted = ((last - page) as usize * 8).min(buffer.len());
+        let got = file.read_at(&mut buffer[..wanted], page * 8)?;
+        if got < 8 {
+            break;
+        }
+        for entry in buffer[..got].chunks_exact(8) {
+            let mut word = [0; 8];
+            word.copy_from_slice(entry);
+            let entry = u64::from_ne_bytes(word);
+            if entry & (PRESENT | SWAPPED) != 0 && entry & FILE_OR_SHARED == 0 {
+                let address = page * PAGE_BYTES;
+                match runs.last_mut() {
+                    Some(run) if run.start + run.count * PAGE_BYTES == address => run.count += 1,
+                    _ => runs.push(PageRun { start: address, count: 1 }),
+                }
+            }
+            page += 1;
+        }
+    }
+    Ok(runs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parses_a_line_with_spaces_in_its_path() {
+        let line = parse_line("7f00-8f00 r-xp 00001000 fe:01 77   /a b (deleted)").expect("a line");
+        assert_eq!((line.start, line.end, line.prot), (0x7f00, 0x8f00, 5));
+        assert_eq!((line.device, line.inode, line.offset), ((0xfe, 1), 77, 0x1000));
+        assert_eq!(line.name, "/a b (deleted)");
+    }
+
+    #[test]
+    fn own_stack_has_written_pages() {
+        let me = std::process::id() as i32;
+        let stack = read(me).expect("maps").into_iter().find(|l| l.name == "[stack]").expect("a stack");
+        assert!(!written_pages(me, stack.start, stack.end).expect("pagemap").is_empty());
+    }
+}

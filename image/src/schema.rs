@@ -1,0 +1,195 @@
+//! What is shipped: everything of a process that is not a kernel object at home.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ImageError;
+use crate::files::FileIdentity;
+
+/// Version of the image's layout; another one is refused.
+pub const VERSION: u32 = 1;
+/// Most bytes an encoded image may have, its pages apart.
+pub const IMAGE_BYTES_MAX: usize = 16 << 20;
+/// Bytes of a page.
+pub const PAGE_BYTES: u64 = 4096;
+
+/// A process, without its pages.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Image {
+    /// Layout, [`VERSION`].
+    pub version: u32,
+    /// Pid, the same at home and in the guest's namespace.
+    pub pid: i32,
+    /// Name as in /proc/PID/comm.
+    pub comm: Vec<u8>,
+    /// Where the parts of the address space are.
+    pub mm: MmFields,
+    /// Mappings, by address, without holes' neighbours merged.
+    pub mappings: Vec<Mapping>,
+    /// Files the mappings name.
+    pub files: Vec<FileIdentity>,
+    /// Signal dispositions that are not the default.
+    pub actions: Vec<SignalAction>,
+    /// Threads; the leader first.
+    pub threads: Vec<Thread>,
+    /// Runs of pages that differ from what a fresh mapping would show. Their
+    /// contents follow the image, in this order.
+    pub pages: Vec<PageRun>,
+}
+
+/// Fields of `struct prctl_mm_map`, prctl(2) PR_SET_MM_MAP.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct MmFields {
+    /// First byte of program text.
+    pub start_code: u64,
+    /// After the last byte of program text.
+    pub end_code: u64,
+    /// First byte of initialised data.
+    pub start_data: u64,
+    /// After the last byte of initialised data.
+    pub end_data: u64,
+    /// Where the heap begins.
+    pub start_brk: u64,
+    /// Where it ends now.
+    pub brk: u64,
+    /// Stack pointer at the start of the program.
+    pub start_stack: u64,
+    /// Argument strings, first byte.
+    pub arg_start: u64,
+    /// Argument strings, end.
+    pub arg_end: u64,
+    /// Environment strings, first byte.
+    pub env_start: u64,
+    /// Environment strings, end.
+    pub env_end: u64,
+}
+
+/// One mapping.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Mapping {
+    /// First address.
+    pub start: u64,
+    /// End address.
+    pub end: u64,
+    /// `PROT_*`.
+    pub prot: i32,
+    /// Grows downwards, as the stack does.
+    pub grows_down: bool,
+    /// What it shows where no page was written.
+    pub backing: Backing,
+}
+
+/// What is behind a mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Backing {
+    /// Zeros.
+    Anonymous,
+    /// Private mapping of [`Image::files`]`[file]` from `offset` bytes on.
+    File {
+        /// Index.
+        file: u32,
+        /// In bytes.
+        offset: u64,
+    },
+    /// The kernel's own page of data for the vDSO.
+    Vvar,
+    /// The vDSO.
+    Vdso,
+}
+
+/// Disposition of one signal: `struct sigaction` as the kernel has it.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct SignalAction {
+    /// 1 to 64.
+    pub signal: i32,
+    /// Handler, flags, restorer, mask.
+    pub action: [u64; 4],
+}
+
+/// State of one thread.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Thread {
+    /// Thread id, the same at home and in the guest's namespace.
+    pub tid: i32,
+    /// `struct user_regs_struct`, in its order.
+    pub registers: [u64; 27],
+    /// XSAVE area.
+    #[serde(with = "serde_bytes")]
+    pub xstate: Vec<u8>,
+    /// Blocked signals.
+    pub mask: u64,
+    /// `stack_t` of sigaltstack(2); zeros: none.
+    pub altstack: [u64; 3],
+    /// Address, length, signature of rseq(2); address 0: none.
+    pub rseq: (u64, u32, u32),
+    /// Head and length of the robust list, get_robust_list(2).
+    pub robust_list: (u64, u64),
+    /// Word cleared and woken when the thread ends, set_tid_address(2).
+    pub clear_tid: u64,
+}
+
+/// Consecutive pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageRun {
+    /// Address of the first.
+    pub start: u64,
+    /// How many.
+    pub count: u64,
+}
+
+impl Image {
+    /// Bytes of page contents that follow the image.
+    pub fn page_bytes(&self) -> u64 {
+        self.pages.iter().map(|run| run.count * PAGE_BYTES).sum()
+    }
+
+    /// Wire form.
+    pub fn encode(&self) -> Result<Vec<u8>, ImageError> {
+        bincode::serde::encode_to_vec(self, bincode::config::standard())
+            .map_err(|e| ImageError::Refused(format!("cannot be encoded: {e}")))
+    }
+
+    /// Reads and checks the wire form; the bytes come from another machine.
+    pub fn decode(bytes: &[u8]) -> Result<Image, ImageError> {
+        let config = bincode::config::standard().with_limit::<IMAGE_BYTES_MAX>();
+        let refuse = |why: String| ImageError::Refused(why);
+        let (version, _): (u32, usize) = bincode::serde::decode_from_slice(bytes, config)
+            .map_err(|e| refuse(format!("no version: {e}")))?;
+        if version != VERSION {
+            return Err(refuse(format!("version {version}, this program has {VERSION}")));
+        }
+        let (image, used): (Image, usize) = bincode::serde::decode_from_slice(bytes, config)
+            .map_err(|e| refuse(format!("damaged: {e}")))?;
+        if used != bytes.len() {
+            return Err(refuse(format!("{} bytes too long", bytes.len() - used)));
+        }
+        image.check().map_err(refuse)?;
+        Ok(image)
+    }
+
+    /// Invariants that the rebuilding relies on.
+    fn check(&self) -> Result<(), String> {
+        const TASK_END: u64 = 0x7fff_ffff_f000;
+        let mut last = 0;
+        for m in &self.mappings {
+            if m.start < last || m.end <= m.start || m.end > TASK_END || (m.start | m.end) % PAGE_BYTES != 0 {
+                return Err(format!("mapping {:x}-{:x} out of order or bounds", m.start, m.end));
+            }
+            if let Backing::File { file, .. } = m.backing
+                && file as usize >= self.files.len()
+            {
+                return Err(format!("mapping {:x} names file {file} of {}", m.start, self.files.len()));
+            }
+            last = m.end;
+        }
+        for run in &self.pages {
+            let end = run.count.checked_mul(PAGE_BYTES).and_then(|bytes| run.start.checked_add(bytes));
+            if run.count == 0 || end.is_none_or(|end| end > TASK_END) {
+                return Err(format!("page run at {:x} out of bounds", run.start));
+            }
+        }
+        if self.threads.is_empty() || self.pid <= 1 {
+            return Err("no thread, or a pid that no guest can have".into());
+        }
+        Ok(())
+    }
+}

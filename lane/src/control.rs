@@ -1,0 +1,150 @@
+//! Messages of a job's control lane, and their encoding.
+//!
+//! The control lane is the one lane per host on which either side speaks unasked. Its frames are
+//! of [`Kind::Control`](crate::Kind::Control) and hold exactly one message. Variants are numbered
+//! by their order: append only, and raise [`VERSION`](crate::VERSION) for anything else.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::LaneError;
+
+/// Largest encoded message in bytes.
+pub const CONTROL_BYTES_MAX: usize = 64 * 1024;
+
+/// What decoding one message may allocate, in bytes. The decoder counts integers at their full
+/// width, up to 16 bytes for one encoded byte: less would refuse messages that could be encoded.
+const DECODED_BYTES_MAX: usize = 16 * CONTROL_BYTES_MAX;
+
+/// Size of the kernel's `siginfo_t` in bytes.
+pub const SIGINFO_BYTES: usize = 128;
+
+/// From the home proxy to the runtime. Pids and tids are those at home, which the guest sees too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToHost {
+    /// Fetch the image of this process and run it.
+    Place {
+        /// The process.
+        pid: i32,
+    },
+    /// Deliver a signal.
+    Signal {
+        /// The process.
+        pid: i32,
+        /// The thread, or 0 for the process.
+        tid: i32,
+        /// Number of the signal, rising per process.
+        seq: u64,
+        /// The original `siginfo_t`.
+        #[serde(with = "serde_bytes")]
+        info: [u8; SIGINFO_BYTES],
+    },
+    /// End this process at once.
+    Kill {
+        /// The process.
+        pid: i32,
+    },
+    /// Stop all threads of this process until it is thawed.
+    Freeze {
+        /// The process.
+        pid: i32,
+    },
+    /// Let a frozen process run.
+    Thaw {
+        /// The process.
+        pid: i32,
+    },
+    /// End every process and the runtime.
+    Shutdown,
+}
+
+/// From the runtime to the home proxy. Pids and tids as in [`ToHost`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToHome {
+    /// The runtime is ready for guests.
+    Ready {
+        /// Number of the host node.
+        node: u32,
+        /// The runtime's pid on that node.
+        pid: u32,
+    },
+    /// A signal waits for a thread that is in a forwarded call: interrupt the call.
+    Interrupt {
+        /// The thread.
+        tid: i32,
+        /// Request number of the call; if it has been answered, there is nothing to do.
+        request: u64,
+    },
+    /// The body has ended.
+    BodyExited {
+        /// The process.
+        pid: i32,
+        /// As `wait(2)` reports it.
+        wait_status: i32,
+    },
+    /// One thread of a body has ended.
+    ThreadExited {
+        /// The process.
+        pid: i32,
+        /// The thread.
+        tid: i32,
+    },
+    /// A stop signal with default disposition waits: the home kernel is to decide on it.
+    StopSelf {
+        /// The process.
+        pid: i32,
+        /// Number of the signal.
+        signal: i32,
+    },
+    /// This process cannot run here.
+    Cannot {
+        /// The process.
+        pid: i32,
+        /// What was tried and why it failed, in words for the user.
+        reason: String,
+    },
+}
+
+fn config() -> impl bincode::config::Config {
+    bincode::config::standard().with_limit::<DECODED_BYTES_MAX>()
+}
+
+/// Appends the encoded message to `out`, for instance to what [`Lane::begin`](crate::Lane::begin)
+/// returned.
+///
+/// # Errors
+/// [`TooLarge`](LaneError::TooLarge) beyond [`CONTROL_BYTES_MAX`], [`Misuse`](LaneError::Misuse)
+/// for a type that cannot be encoded. `out` is then as it was.
+pub fn encode<T: Serialize>(message: &T, out: &mut Vec<u8>) -> Result<(), LaneError> {
+    let start = out.len();
+    let encoded = bincode::serde::encode_into_std_write(message, out, config());
+    let bytes = out.len() - start;
+    let error = match encoded {
+        Ok(_) if bytes <= CONTROL_BYTES_MAX => return Ok(()),
+        Ok(_) => LaneError::TooLarge {
+            bytes,
+            bytes_max: CONTROL_BYTES_MAX,
+        },
+        Err(_) => LaneError::Misuse("message of a type that cannot be encoded"),
+    };
+    out.truncate(start);
+    Err(error)
+}
+
+/// Decodes a message that fills `bytes` exactly. For the messages of this module it never panics
+/// and allocates at most 16 times [`CONTROL_BYTES_MAX`], whatever the bytes are.
+///
+/// # Errors
+/// [`Refused`](LaneError::Refused): drop the lane it came on.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, LaneError> {
+    if bytes.len() > CONTROL_BYTES_MAX {
+        return Err(LaneError::Refused("control message longer than allowed"));
+    }
+    match bincode::serde::decode_from_slice(bytes, config()) {
+        Ok((message, consumed)) if consumed == bytes.len() => Ok(message),
+        Ok(_) => Err(LaneError::Refused(
+            "bytes after the end of a control message",
+        )),
+        Err(_) => Err(LaneError::Refused("malformed control message")),
+    }
+}

@@ -1,0 +1,104 @@
+//! The secret of one job.
+
+use std::{fmt, io};
+
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::error::LaneError;
+
+/// 32 random bytes that every lane of one job is proved and encrypted with.
+///
+/// Given to the runtime as hexadecimal digits over an inherited pipe: never in an argument, an
+/// environment variable, a file or a log.
+#[derive(Clone)]
+pub struct Secret(pub(crate) [u8; 32]);
+
+impl Secret {
+    /// A new secret from the kernel's random generator.
+    ///
+    /// # Errors
+    /// The kernel has no random bytes to give.
+    pub fn random() -> io::Result<Secret> {
+        Ok(Secret(random_bytes()?))
+    }
+
+    /// Reads what [`to_hex`](Self::to_hex) wrote: exactly 64 hexadecimal digits of either case.
+    ///
+    /// # Errors
+    /// [`LaneError::Refused`] for anything else; the text is not part of the message.
+    pub fn from_hex(text: &str) -> Result<Secret, LaneError> {
+        const WRONG: LaneError = LaneError::Refused("a secret is 64 hexadecimal digits");
+        let mut bytes = [0; 32];
+        if text.len() != 2 * bytes.len() {
+            return Err(WRONG);
+        }
+        for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let digit = |at: usize| char::from(digits[at]).to_digit(16).ok_or(WRONG);
+            *byte = u8::try_from(digit(0)? << 4 | digit(1)?).map_err(|_| WRONG)?;
+        }
+        Ok(Secret(bytes))
+    }
+
+    /// 64 lower-case hexadecimal digits.
+    pub fn to_hex(&self) -> String {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |value: u8| char::from(DIGITS[usize::from(value & 15)]);
+        self.0
+            .iter()
+            .flat_map(|byte| [digit(byte >> 4), digit(*byte)])
+            .collect()
+    }
+}
+
+/// Shows no byte of the secret.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// 32 bytes from the kernel's random generator.
+pub(crate) fn random_bytes() -> io::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    match SystemRandom::new().fill(&mut bytes) {
+        Ok(()) => Ok(bytes),
+        Err(_) => Err(io::Error::other("the kernel's random generator failed")),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends at the first failure")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_and_back() {
+        let secret = Secret::random().unwrap();
+        let hex = secret.to_hex();
+        assert_eq!(Secret::from_hex(&hex).unwrap().0, secret.0);
+        assert_eq!(Secret::from_hex(&hex.to_uppercase()).unwrap().0, secret.0);
+        assert_eq!(Secret([0xa5; 32]).to_hex(), "a5".repeat(32));
+        assert_ne!(Secret::random().unwrap().0, secret.0);
+    }
+
+    #[test]
+    fn malformed_hex_is_refused_and_debug_tells_nothing() {
+        let good = "a5".repeat(32);
+        for bad in [
+            "",
+            &good[1..],
+            &format!("{good}\n"),
+            &good.replace('5', "g"),
+            &"é".repeat(32),
+        ] {
+            assert!(
+                matches!(Secret::from_hex(bad), Err(LaneError::Refused(_))),
+                "{bad:?}"
+            );
+        }
+        assert_eq!(
+            format!("{:?}", Secret::from_hex(&good).unwrap()),
+            "Secret(..)"
+        );
+    }
+}

@@ -1,0 +1,191 @@
+//! The codec of control messages.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first failure")]
+
+use lane::LaneError;
+use lane::control::{CONTROL_BYTES_MAX, SIGINFO_BYTES, ToHome, ToHost, decode, encode};
+use proptest::prelude::*;
+
+fn to_host() -> impl Strategy<Value = ToHost> {
+    let info = prop::collection::vec(any::<u8>(), SIGINFO_BYTES);
+    let pid = any::<i32>;
+    prop_oneof![
+        pid().prop_map(|pid| ToHost::Place { pid }),
+        (pid(), pid(), any::<u64>(), info).prop_map(|(pid, tid, seq, info)| {
+            ToHost::Signal {
+                pid,
+                tid,
+                seq,
+                info: info.try_into().unwrap(),
+            }
+        }),
+        pid().prop_map(|pid| ToHost::Kill { pid }),
+        pid().prop_map(|pid| ToHost::Freeze { pid }),
+        pid().prop_map(|pid| ToHost::Thaw { pid }),
+        Just(ToHost::Shutdown),
+    ]
+}
+
+fn to_home() -> impl Strategy<Value = ToHome> {
+    let int = any::<i32>;
+    prop_oneof![
+        (any::<u32>(), any::<u32>()).prop_map(|(node, pid)| ToHome::Ready { node, pid }),
+        (int(), any::<u64>()).prop_map(|(tid, request)| ToHome::Interrupt { tid, request }),
+        (int(), int()).prop_map(|(pid, wait_status)| ToHome::BodyExited { pid, wait_status }),
+        (int(), int()).prop_map(|(pid, tid)| ToHome::ThreadExited { pid, tid }),
+        (int(), int()).prop_map(|(pid, signal)| ToHome::StopSelf { pid, signal }),
+        (int(), ".*").prop_map(|(pid, reason)| ToHome::Cannot { pid, reason }),
+    ]
+}
+
+fn encoded<T: serde::Serialize>(message: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode(message, &mut bytes).unwrap();
+    bytes
+}
+
+proptest! {
+    #[test]
+    fn to_host_round_trip(message in to_host()) {
+        prop_assert_eq!(decode::<ToHost>(&encoded(&message)).unwrap(), message);
+    }
+
+    #[test]
+    fn to_home_round_trip(message in to_home()) {
+        prop_assert_eq!(decode::<ToHome>(&encoded(&message)).unwrap(), message);
+    }
+
+    #[test]
+    fn cut_or_extended_messages_are_refused(message in to_home(), cut in any::<prop::sample::Index>()) {
+        let mut bytes = encoded(&message);
+        prop_assert!(decode::<ToHome>(&bytes[..cut.index(bytes.len())]).is_err());
+        bytes.push(0);
+        prop_assert!(decode::<ToHome>(&bytes).is_err());
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = decode::<ToHost>(&bytes);
+        let _ = decode::<ToHome>(&bytes);
+    }
+
+    /// A valid variant number, then anything: reaches every field's decoder.
+    #[test]
+    fn arbitrary_fields_never_panic(
+        variant in 0_u8..7,
+        bytes in prop::collection::vec(prop_oneof![any::<u8>(), 0xf0_u8..=0xff], 0..200),
+    ) {
+        let bytes = [&[variant], bytes.as_slice()].concat();
+        let _ = decode::<ToHost>(&bytes);
+        let _ = decode::<ToHome>(&bytes);
+    }
+}
+
+#[test]
+fn a_claimed_length_is_bounded() {
+    // `Cannot`, pid 0, then a string that claims 2^64 - 1, 2^32 - 1 and 65,535 bytes.
+    for length in [[0xfd].as_slice(), &[0xfc], &[0xfb]] {
+        let bytes = [&[5, 0], length, &[0xff; 8]].concat();
+        assert!(matches!(
+            decode::<ToHome>(&bytes),
+            Err(LaneError::Refused(_))
+        ));
+    }
+}
+
+#[test]
+fn signal_information_has_one_size() {
+    let signal = ToHost::Signal {
+        pid: 1,
+        tid: 0,
+        seq: 2,
+        info: [3; SIGINFO_BYTES],
+    };
+    let good = encoded(&signal);
+    let at = good
+        .iter()
+        .position(|byte| usize::from(*byte) == SIGINFO_BYTES)
+        .unwrap();
+    for length in [127_u8, 129] {
+        let mut bytes = good.clone();
+        bytes[at] = length;
+        bytes.resize(at + 1 + usize::from(length), 3);
+        assert!(matches!(
+            decode::<ToHost>(&bytes),
+            Err(LaneError::Refused(_))
+        ));
+    }
+}
+
+#[test]
+fn too_long_a_message_is_not_encoded() {
+    let mut out = b"before".to_vec();
+    let message = ToHome::Cannot {
+        pid: 1,
+        reason: "x".repeat(CONTROL_BYTES_MAX),
+    };
+    assert!(matches!(
+        encode(&message, &mut out),
+        Err(LaneError::TooLarge { .. })
+    ));
+    assert_eq!(out, b"before");
+    assert!(matches!(
+        decode::<ToHome>(&vec![0; CONTROL_BYTES_MAX + 1]),
+        Err(LaneError::Refused(_))
+    ));
+}
+
+#[test]
+fn numbers_of_messages_do_not_change() {
+    let pid = 0;
+    let (tid, seq, info) = (0, 0, [0; SIGINFO_BYTES]);
+    let to_host = [
+        ToHost::Place { pid },
+        ToHost::Signal {
+            pid,
+            tid,
+            seq,
+            info,
+        },
+        ToHost::Kill { pid },
+        ToHost::Freeze { pid },
+        ToHost::Thaw { pid },
+        ToHost::Shutdown,
+    ];
+    let to_home = [
+        ToHome::Ready { node: 0, pid: 0 },
+        ToHome::Interrupt { tid, request: 0 },
+        ToHome::BodyExited {
+            pid,
+            wait_status: 0,
+        },
+        ToHome::ThreadExited { pid, tid },
+        ToHome::StopSelf { pid, signal: 0 },
+        ToHome::Cannot {
+            pid,
+            reason: String::new(),
+        },
+    ];
+    for (number, message) in to_host.iter().enumerate() {
+        assert_eq!(usize::from(encoded(message)[0]), number);
+    }
+    for (number, message) in to_home.iter().enumerate() {
+        assert_eq!(usize::from(encoded(message)[0]), number);
+    }
+}
+
+/// The longest message that can be sent can also be received.
+#[test]
+fn longest_message_round_trip() {
+    let longest = (0..16).find_map(|less| {
+        let reason = "x".repeat(CONTROL_BYTES_MAX - less);
+        let message = ToHome::Cannot {
+            pid: i32::MIN,
+            reason,
+        };
+        let mut bytes = Vec::new();
+        encode(&message, &mut bytes).ok().map(|()| (message, bytes))
+    });
+    let (message, bytes) = longest.unwrap();
+    assert_eq!(bytes.len(), CONTROL_BYTES_MAX);
+    assert_eq!(decode::<ToHome>(&bytes).unwrap(), message);
+}

@@ -1,0 +1,172 @@
+//! The clone family at the body's end: fork(2), vfork(2), clone(2), clone3(2).
+//!
+//! The filter stops these calls for the tracer. Home forks first, which gives
+//! the pid; then the body's call is rewritten to a clone whose child has that
+//! pid and is a child of the namespace's init, so that no second SIGCHLD and no
+//! zombie comes of it. After the fork parent and child get their registers back.
+
+use abi::marshal::Marshalled;
+use abi::memory::GuestMemory;
+use sys::ptrace::Registers;
+
+use crate::home_rows::CLONE;
+use crate::memory::BodyMemory;
+
+const CLONE_PIDFD: u64 = libc::CLONE_PIDFD as u64;
+/// What the deputy's clone does not do: its child gets no memory of the body's,
+/// no stack, no thread pointer, and nobody waits for it by vfork.
+const BODY_ONLY: u64 = (libc::CLONE_VM
+    | libc::CLONE_VFORK
+    | libc::CLONE_SETTLS
+    | libc::CLONE_PARENT_SETTID
+    | libc::CLONE_CHILD_SETTID
+    | libc::CLONE_CHILD_CLEARTID
+    | libc::CLONE_SIGHAND) as u64;
+/// New namespaces, and what else works only at home.
+const ONLY_AT_HOME: u64 = (libc::CLONE_NEWNS
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUSER
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWCGROUP
+    | libc::CLONE_PTRACE) as u64;
+const CLEAR_SIGHAND: u64 = 1 << 32;
+const INTO_CGROUP: u64 = 1 << 33;
+const THREAD: u64 = libc::CLONE_THREAD as u64;
+const SIGNAL: u64 = 0xff;
+
+/// A birth under way in a body thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Birth {
+    /// Flags and signal as of clone(2).
+    pub(crate) flags: u64,
+    stack: u64,
+    parent_tid: u64,
+    child_tid: u64,
+    tls: u64,
+    /// Arguments as the guest gave them, to be put back.
+    registers: [u64; 6],
+    /// Pid that home has given; 0: not yet.
+    pub(crate) pid: i32,
+}
+
+impl Birth {
+    /// Reads what is asked for from a thread stopped at the call.
+    ///
+    /// # Errors
+    /// The answer to the guest: an errno, or what works only at home.
+    pub(crate) fn read(regs: &Registers, memory: BodyMemory) -> Result<Birth, Refusal> {
+        let fork = libc::SIGCHLD as u64;
+        let mut birth = Birth {
+            flags: fork,
+            stack: 0,
+            parent_tid: 0,
+            child_tid: 0,
+            tls: 0,
+            registers: [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.orig_rax],
+            pid: 0,
+        };
+        match regs.orig_rax as i64 {
+            libc::SYS_fork => {}
+            libc::SYS_vfork => birth.flags |= (libc::CLONE_VM | libc::CLONE_VFORK) as u64,
+            libc::SYS_clone => {
+                birth.flags = regs.rdi & 0xffff_ffff;
+                birth.stack = regs.rsi;
+                birth.parent_tid = regs.rdx;
+                birth.child_tid = regs.r10;
+                birth.tls = regs.r8;
+            }
+            _ => birth.read_clone3(regs, memory)?,
+        }
+        if birth.flags & (ONLY_AT_HOME | INTO_CGROUP) != 0 {
+            return Err(Refusal::GoHome("clone with new namespaces"));
+        }
+        Ok(birth)
+    }
+
+    fn read_clone3(&mut self, regs: &Registers, memory: BodyMemory) -> Result<(), Refusal> {
+        let bytes = regs.rsi as usize;
+        if bytes < 64 {
+            return Err(Refusal::Errno(libc::EINVAL));
+        }
+        if bytes > 4096 {
+            return Err(Refusal::Errno(libc::E2BIG));
+        }
+        let mut args = [0u8; 4096];
+        if memory.read(regs.rdi, &mut args[..bytes]).is_err() {
+            return Err(Refusal::Errno(libc::EFAULT));
+        }
+        let word = |index: usize| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&args[index * 8..index * 8 + 8]);
+            u64::from_ne_bytes(word)
+        };
+        if args[88..].iter().any(|byte| *byte != 0) {
+            return Err(Refusal::Errno(libc::E2BIG));
+        }
+        let [flags, pidfd, child_tid, parent_tid, signal, stack, stack_bytes, tls] = std::array::from_fn(word);
+        if word(9) != 0 {
+            return Err(Refusal::GoHome("clone3 with a chosen pid"));
+        }
+        if signal > 64 || flags & SIGNAL != 0 || (stack == 0) != (stack_bytes == 0) {
+            return Err(Refusal::Errno(libc::EINVAL));
+        }
+        if flags & CLEAR_SIGHAND != 0 {
+            return Err(Refusal::GoHome("clone3 that clears signal handlers"));
+        }
+        self.flags = flags | signal;
+        self.stack = stack.wrapping_add(stack_bytes);
+        self.tls = tls;
+        self.child_tid = child_tid;
+        self.parent_tid = if flags & CLONE_PIDFD != 0 { pidfd } else { parent_tid };
+        if flags & CLONE_PIDFD != 0 && flags & libc::CLONE_PARENT_SETTID as u64 != 0 {
+            return Err(Refusal::GoHome("clone3 with both a pidfd and a parent tid"));
+        }
+        Ok(())
+    }
+
+    /// Whether a thread of the same process is born.
+    pub(crate) fn is_thread(&self) -> bool {
+        self.flags & THREAD != 0
+    }
+
+    /// The deputy's call. Its child shares what lives at home.
+    pub(crate) fn marshal_home(&self, call: &mut Marshalled, memory: BodyMemory) -> bool {
+        let mut flags = self.flags & !BODY_ONLY;
+        if self.is_thread() {
+            flags |= (libc::CLONE_VM | libc::CLONE_SIGHAND) as u64;
+        }
+        let pidfd = if flags & CLONE_PIDFD != 0 { self.parent_tid } else { 0 };
+        call.marshal(&CLONE, &[flags, 0, pidfd, 0, 0, 0], &memory).is_ok()
+    }
+
+    /// The body's call: registers for a clone whose child is init's.
+    pub(crate) fn rewrite(&self, regs: &mut Registers) {
+        let parent = if self.is_thread() { 0 } else { libc::CLONE_PARENT as u64 };
+        regs.orig_rax = libc::SYS_clone as u64;
+        regs.rdi = (self.flags & !CLONE_PIDFD) | parent;
+        regs.rsi = self.stack;
+        regs.rdx = self.parent_tid;
+        regs.r10 = self.child_tid;
+        regs.r8 = self.tls;
+    }
+
+    /// Gives a thread that has returned from the call its arguments back.
+    pub(crate) fn restore(&self, regs: &mut Registers) {
+        [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, _] = self.registers;
+    }
+
+    /// Number of the guest's own call.
+    pub(crate) fn nr(&self) -> u64 {
+        self.registers[5]
+    }
+}
+
+/// Why a birth does not happen.
+pub(crate) enum Refusal {
+    /// The kernel's own error.
+    Errno(i32),
+    /// Only at home.
+    GoHome(&'static str),
+}

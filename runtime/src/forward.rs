@@ -1,0 +1,215 @@
+//! The hot path: one call, from its notification to its answer.
+//!
+//! Look the call up in the table → copy its arguments out of the guest → frame
+//! to home → wait → copy the results into the guest → answer.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use abi::errno::Errno;
+use abi::marshal::{MarshalError, Marshalled};
+use abi::memory::GuestMemory;
+use abi::row::{Route, Row};
+use abi::wire::CALL_BYTES_MAX;
+use abi::{Pieces, pieces, row};
+use lane::{Kind, LaneError};
+use sys::seccomp::Notification;
+
+use crate::guest::{TemporaryMask, Thread};
+use crate::home_rows::SEEK;
+use crate::host::{Host, lock};
+use crate::link::GONE;
+use crate::pool::Pool;
+use crate::{signals, special};
+
+/// Lowest and highest of the kernel's restart codes.
+const RESTART_CODES: std::ops::RangeInclusive<i64> = -516..=-512;
+const EINTR: i64 = -(libc::EINTR as i64);
+
+/// What to answer to a notification.
+pub(crate) enum Verdict {
+    /// This result.
+    Answer(i64),
+    /// Let the kernel here execute it.
+    Native,
+    /// Nothing: the caller is gone, or will be.
+    Gone,
+}
+
+impl From<LaneError> for Verdict {
+    fn from(error: LaneError) -> Verdict {
+        // Home is lost, or the deputy: the body is about to be ended.
+        tracing::debug!("lane: {error}");
+        Verdict::Gone
+    }
+}
+
+/// Serves notifications, one at a time.
+pub(crate) struct Worker {
+    pub(crate) host: Arc<Host>,
+    /// Reused from call to call.
+    pub(crate) call: Marshalled,
+}
+
+impl Worker {
+    pub(crate) fn new(host: Arc<Host>) -> Worker {
+        Worker { host, call: Marshalled::new() }
+    }
+
+    /// One notification.
+    pub(crate) fn serve(&mut self, pool: &Pool, notified: &Notification) {
+        let Some(thread) = self.host.thread(notified.tid) else {
+            // Between its end and ours hearing of it.
+            return drop(pool.listener.answer(notified.id, -i64::from(libc::ENOSYS)));
+        };
+        lock(&thread.state).restarting = false;
+        let verdict = self.decide(&thread, pool, notified);
+        let sent = match verdict {
+            Verdict::Answer(result) => {
+                if RESTART_CODES.contains(&result) {
+                    lock(&thread.state).restarting = true;
+                }
+                trace(&thread, notified, result);
+                pool.listener.answer(notified.id, result)
+            }
+            Verdict::Native => pool.listener.proceed(notified.id),
+            Verdict::Gone => Ok(()),
+        };
+        if let Err(error) = sent {
+            // ENOENT: killed meanwhile.
+            tracing::trace!("answer to thread {}: {error}", thread.tid);
+        }
+    }
+
+    fn decide(&mut self, thread: &Arc<Thread>, pool: &Pool, notified: &Notification) -> Verdict {
+        if !notified.is_native() {
+            return self.go_home(thread, "a system call by another ABI (int 0x80 or x32)");
+        }
+        let nr = notified.nr as u32;
+        let Some(row) = row(nr) else {
+            // Newer than the table: as on a kernel that does not have it.
+            return Verdict::Answer(-i64::from(libc::ENOSYS));
+        };
+        match row.route {
+            Route::Here => Verdict::Native,
+            Route::Home => self.home(thread, row, &notified.args),
+            Route::Both | Route::Special => special::handle(self, thread, pool, row, notified),
+            Route::GoHome => self.go_home(thread, row.name),
+        }
+    }
+
+    /// A call that cannot work at a distance.
+    pub(crate) fn go_home(&self, thread: &Thread, what: &str) -> Verdict {
+        tracing::warn!("process {} calls {what}, which works only at home: answered ENOSYS", thread.process.pid);
+        Verdict::Answer(-i64::from(libc::ENOSYS))
+    }
+
+    /// Forwards a call as the table describes it, in pieces if it is a large
+    /// read or write.
+    pub(crate) fn home(&mut self, thread: &Thread, row: &Row, args: &[u64; 6]) -> Verdict {
+        let memory = thread.process.memory();
+        let first = self.forward(thread, Kind::Call, row, args, &memory, None);
+        let Verdict::Answer(bytes) = first else { return first };
+        if (bytes.max(0) as usize) < CALL_BYTES_MAX || !self.call.was_cut() || pieces(row.nr) == Pieces::None {
+            return first;
+        }
+        self.more_pieces(thread, row, args, bytes as u64)
+    }
+
+    /// The rest of a call of which `done` bytes are over. A read goes on only
+    /// where the kernel would not have returned early: on files with a position.
+    fn more_pieces(&mut self, thread: &Thread, row: &Row, args: &[u64; 6], mut done: u64) -> Verdict {
+        let memory = thread.process.memory();
+        if pieces(row.nr) == Pieces::Read {
+            let here = self.forward(thread, Kind::Call, &SEEK, &[args[0], 0, libc::SEEK_CUR as u64, 0, 0, 0], &memory, None);
+            match here {
+                Verdict::Answer(position) if position >= 0 => {}
+                Verdict::Answer(_) => return Verdict::Answer(done as i64),
+                other => return other,
+            }
+        }
+        loop {
+            if self.call.marshal_rest(row, args, &memory, done).is_err() {
+                return Verdict::Answer(done as i64);
+            }
+            let cut = self.call.was_cut();
+            let Verdict::Answer(bytes) = self.roundtrip(thread, Kind::Call, &memory, None) else { return Verdict::Gone };
+            if bytes <= 0 {
+                return Verdict::Answer(done as i64);
+            }
+            done += bytes as u64;
+            if !cut || (bytes as usize) < CALL_BYTES_MAX {
+                return Verdict::Answer(done as i64);
+            }
+        }
+    }
+
+    /// Forwards a call whose pointers lie in `memory`; `temporary` is the
+    /// signal mask in force while it waits.
+    pub(crate) fn forward(
+        &mut self,
+        thread: &Thread,
+        kind: Kind,
+        row: &Row,
+        args: &[u64; 6],
+        memory: &dyn GuestMemory,
+        temporary: Option<TemporaryMask>,
+    ) -> Verdict {
+        match self.call.marshal(row, args, memory) {
+            Ok(()) => {}
+            Err(MarshalError::Errno(Errno(errno))) => return Verdict::Answer(-i64::from(errno)),
+            Err(MarshalError::GoHome(reason)) => return self.go_home(thread, reason),
+        }
+        self.roundtrip(thread, kind, memory, temporary)
+    }
+
+    /// Sends the marshalled call, waits, and writes its results to `memory`.
+    fn roundtrip(
+        &mut self,
+        thread: &Thread,
+        kind: Kind,
+        memory: &dyn GuestMemory,
+        temporary: Option<TemporaryMask>,
+    ) -> Verdict {
+        let mut link = lock(&thread.link);
+        let Some(link) = link.as_mut() else { return Verdict::Gone };
+        loop {
+            thread.begin(link.next_request(), temporary);
+            if let Err(error) = link.send_call(kind, &self.call) {
+                return error.into();
+            }
+            if thread.process.undelivered.load(Ordering::SeqCst) > 0 {
+                signals::interrupt_if_due(&self.host, thread);
+            }
+            let answer = link.receive_answer();
+            thread.end();
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) => return error.into(),
+            };
+            thread.process.await_signals(answer.signals);
+            if answer.result == GONE {
+                return Verdict::Gone;
+            }
+            // The deputy was stopped for a signal that the guest does not
+            // see: natively the call would have gone on.
+            if answer.result == EINTR && !signals::is_due(thread, temporary) {
+                continue;
+            }
+            return match self.call.scatter(answer.result, answer.data, memory) {
+                Ok(result) => Verdict::Answer(result),
+                Err(malformed) => LaneError::Refused(malformed.0).into(),
+            };
+        }
+    }
+}
+
+fn trace(thread: &Thread, notified: &Notification, result: i64) {
+    if !tracing::enabled!(target: "call", tracing::Level::DEBUG) {
+        return;
+    }
+    let Some(row) = row(notified.nr as u32) else { return };
+    let memory = thread.process.memory();
+    let call = abi::trace::format_call(row, &notified.args, &memory);
+    tracing::debug!(target: "call", "{} {call} = {}", thread.tid, abi::trace::format_result(row, result));
+}

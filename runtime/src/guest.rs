@@ -1,0 +1,167 @@
+//! A guest's processes and threads as the host knows them.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use sys::ptrace::SignalInfo;
+
+use crate::host::lock;
+use crate::link::Link;
+use crate::memory::BodyMemory;
+use crate::pool::Pool;
+
+/// What a signal does, as far as we must know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Disposition {
+    #[default]
+    Default,
+    Ignored,
+    Handled,
+}
+
+/// Dispositions of all signals, index 1 to 64, and the flags of SIGCHLD that
+/// home must know.
+#[derive(Debug, Clone)]
+pub(crate) struct Dispositions {
+    pub(crate) of: [Disposition; 65],
+    pub(crate) child_flags: u64,
+}
+
+/// A signal on its way into the body, with the details to put in place.
+pub(crate) struct Incoming {
+    pub(crate) signal: i32,
+    pub(crate) info: SignalInfo,
+}
+
+/// A process of a guest.
+pub(crate) struct Process {
+    /// Pid at home and in the guest's namespace.
+    pub(crate) pid: i32,
+    /// Pid on this node.
+    pub(crate) outer: i32,
+    /// Who hears of its calls.
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) dispositions: Mutex<Dispositions>,
+    /// Sent into the body and not yet seen at its delivery.
+    pub(crate) incoming: Mutex<VecDeque<Incoming>>,
+    /// Length of `incoming`, for a look without the lock.
+    pub(crate) undelivered: AtomicI64,
+    /// Number of the last signal from home that has been sent into the body.
+    signals: Mutex<u64>,
+    signals_changed: Condvar,
+    /// Its end is not to be told: it goes on elsewhere, or home knows.
+    pub(crate) silent: AtomicBool,
+}
+
+impl Process {
+    pub(crate) fn new(pid: i32, outer: i32, pool: Arc<Pool>, dispositions: Dispositions) -> Process {
+        Process {
+            pid,
+            outer,
+            pool,
+            dispositions: Mutex::new(dispositions),
+            incoming: Mutex::new(VecDeque::new()),
+            undelivered: AtomicI64::new(0),
+            signals: Mutex::new(0),
+            signals_changed: Condvar::new(),
+            silent: AtomicBool::new(false),
+        }
+    }
+
+    /// Signal number `seq` from home has been sent into the body.
+    pub(crate) fn signal_sent(&self, seq: u64) {
+        let mut last = lock(&self.signals);
+        *last = (*last).max(seq);
+        self.signals_changed.notify_all();
+    }
+
+    /// Waits until all signals up to `seq` have been sent into the body: a
+    /// result must not overtake a signal that home sent before it.
+    pub(crate) fn await_signals(&self, seq: u64) {
+        const LIMIT: Duration = Duration::from_secs(10);
+        if seq == 0 {
+            return;
+        }
+        let last = lock(&self.signals);
+        // On time-out the control lane is gone, and the guest with it.
+        drop(self.signals_changed.wait_timeout_while(last, LIMIT, |last| *last < seq));
+    }
+
+    pub(crate) fn memory(&self) -> BodyMemory {
+        BodyMemory(self.outer)
+    }
+}
+
+/// A call that waits with a temporary signal mask: ppoll, pselect6, epoll_pwait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TemporaryMask {
+    /// The mask.
+    pub(crate) mask: u64,
+    /// Where the guest has it.
+    pub(crate) at: u64,
+}
+
+/// Registers that were changed for a call the guest did not make.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Borrowed {
+    pub(crate) nr: u64,
+    pub(crate) rdi: u64,
+    pub(crate) rsi: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct CallState {
+    /// Request that waits at home.
+    pub(crate) request: Option<u64>,
+    /// Mask in force while it waits.
+    pub(crate) temporary: Option<TemporaryMask>,
+    /// The last notification was answered with a restart code.
+    pub(crate) restarting: bool,
+    /// At its next stop, wait for the signal under this mask.
+    pub(crate) suspend: Option<TemporaryMask>,
+    /// While it does.
+    pub(crate) suspended: Option<Borrowed>,
+}
+
+/// A thread of a guest.
+pub(crate) struct Thread {
+    /// Id at home and in the guest's namespace.
+    pub(crate) tid: i32,
+    /// Id on this node.
+    pub(crate) outer: i32,
+    pub(crate) process: Arc<Process>,
+    /// Its lane; empty only while it is being set up.
+    pub(crate) link: Mutex<Option<Link>>,
+    pub(crate) state: Mutex<CallState>,
+    /// Signals that came between home's fork and the body's.
+    pub(crate) held_back: Mutex<Vec<(i32, SignalInfo)>>,
+}
+
+impl Thread {
+    pub(crate) fn new(tid: i32, outer: i32, process: Arc<Process>, link: Option<Link>) -> Thread {
+        Thread {
+            tid,
+            outer,
+            process,
+            link: Mutex::new(link),
+            state: Mutex::new(CallState::default()),
+            held_back: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// A call is about to wait at home.
+    pub(crate) fn begin(&self, request: u64, temporary: Option<TemporaryMask>) {
+        let mut state = lock(&self.state);
+        state.request = Some(request);
+        state.temporary = temporary;
+    }
+
+    /// It has come back.
+    pub(crate) fn end(&self) {
+        let mut state = lock(&self.state);
+        state.request = None;
+        state.temporary = None;
+    }
+}

@@ -1,0 +1,195 @@
+//! What all threads of the runtime share: guests, lanes, orders to the tracer.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Context;
+use image::Image;
+use image::files::LocalFiles;
+use lane::control::{ToHome, ToHost};
+use lane::setup::RuntimeSetup;
+use lane::{Kind, Lane, LaneError, Secret};
+use sys::ready::Bell;
+
+use crate::guest::Thread;
+use crate::helpers::Helpers;
+use crate::link::Link;
+
+/// Unbound lanes kept ready for the next births.
+const SPARE_LINKS: usize = 4;
+/// Stack of helper threads in bytes.
+pub(crate) const STACK_BYTES: usize = 128 * 1024;
+
+/// Locks `mutex`; a panic of another holder does not matter, since all shared
+/// state is consistent between statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A program to run, fetched from home.
+pub(crate) struct Arrival {
+    pub(crate) image: Image,
+    pub(crate) pages: Vec<u8>,
+    pub(crate) files: Vec<Arc<File>>,
+    pub(crate) link: Link,
+}
+
+/// What other threads ask of the tracer.
+pub(crate) enum Order {
+    /// Make a body. An old one of the same pid is replaced.
+    Arrive(Box<Arrival>),
+    /// Home's answer to a call of the clone family by this thread (outer id).
+    Born { outer: i32, result: i64 },
+    /// Stop this thread (outer id) before its notification is answered, then
+    /// tell the sender.
+    Interrupt { outer: i32, done: std::sync::mpsc::Sender<()> },
+    /// From home.
+    Home(ToHost),
+    /// The program goes on at home: the body ends without a word (home pid).
+    Discard { pid: i32 },
+    /// Home is gone.
+    Over,
+}
+
+/// The shared part of the runtime.
+pub(crate) struct Host {
+    home: SocketAddr,
+    secret: Secret,
+    /// User id that guests see.
+    pub(crate) uid: u32,
+    pub(crate) bell: Bell,
+    pub(crate) helpers: Helpers,
+    pub(crate) files: LocalFiles,
+    /// Threads by their id on this node.
+    threads: Mutex<HashMap<i32, Arc<Thread>>>,
+    spare: Mutex<Vec<Link>>,
+    orders: Mutex<Vec<Order>>,
+    control: Mutex<lane::Sender>,
+}
+
+impl Host {
+    /// Connects the control lane and says that this node is ready.
+    pub(crate) fn connect(setup: &RuntimeSetup, bell: Bell) -> anyhow::Result<(Host, lane::Receiver)> {
+        let secret = Secret::from_hex(&setup.secret).context("the setup's secret")?;
+        let (mut sender, receiver) = Lane::connect(setup.home, &secret)
+            .and_then(Lane::split)
+            .with_context(|| format!("connect to the home proxy at {}", setup.home))?;
+        let ready = ToHome::Ready { node: setup.node, pid: std::process::id() };
+        lane::control::encode(&ready, sender.begin()).context("say that this node is ready")?;
+        sender.send(Kind::Control, 0, 0).context("say that this node is ready")?;
+        let host = Host {
+            home: setup.home,
+            secret,
+            uid: setup.uid,
+            bell,
+            helpers: Helpers::new(),
+            files: LocalFiles::default(),
+            threads: Mutex::new(HashMap::new()),
+            spare: Mutex::new(Vec::new()),
+            orders: Mutex::new(Vec::new()),
+            control: Mutex::new(sender),
+        };
+        Ok((host, receiver))
+    }
+
+    /// Starts the thread that hears from home.
+    pub(crate) fn listen(self: &Arc<Self>, receiver: lane::Receiver) -> anyhow::Result<()> {
+        let host = Arc::clone(self);
+        std::thread::Builder::new().name("control".into()).stack_size(STACK_BYTES).spawn(move || host.hear(receiver))?;
+        Ok(())
+    }
+
+    fn hear(self: &Arc<Self>, mut receiver: lane::Receiver) {
+        loop {
+            let message = receiver.recv().and_then(|frame| lane::control::decode::<ToHost>(frame.payload));
+            match message {
+                Ok(ToHost::Place { pid }) => self.place(pid),
+                Ok(message) => self.order(Order::Home(message)),
+                Err(error) => {
+                    tracing::debug!("control lane: {error}");
+                    return self.order(Order::Over);
+                }
+            }
+        }
+    }
+
+    /// Fetches a program that home wants to run here.
+    fn place(self: &Arc<Self>, pid: i32) {
+        let host = Arc::clone(self);
+        let fetch = move || {
+            let arrived = host.link(pid).and_then(|link| host.arrival(link));
+            match arrived {
+                Ok(arrival) => host.order(Order::Arrive(Box::new(arrival))),
+                Err(error) => host.tell_home(&ToHome::Cannot { pid, reason: error.to_string() }),
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("place".into()).stack_size(STACK_BYTES).spawn(fetch) {
+            self.tell_home(&ToHome::Cannot { pid, reason: format!("no thread: {error}") });
+        }
+    }
+
+    /// Fetches the image of the process that `link` is bound to, and its files.
+    pub(crate) fn arrival(&self, mut link: Link) -> Result<Arrival, LaneError> {
+        let (image, pages) = link.fetch_image()?;
+        let files = image.files.iter().map(|wanted| link.file(&self.files, wanted)).collect::<Result<_, _>>()?;
+        Ok(Arrival { image, pages, files, link })
+    }
+
+    /// A lane bound to thread `tid`.
+    pub(crate) fn link(&self, tid: i32) -> Result<Link, LaneError> {
+        let spare = lock(&self.spare).pop();
+        let mut link = match spare {
+            Some(link) => link,
+            None => Link::connect(self.home, &self.secret)?,
+        };
+        link.bind(tid)?;
+        Ok(link)
+    }
+
+    /// Takes back the lane of a thread that has ended.
+    pub(crate) fn recycle(&self, link: Link) {
+        let mut spare = lock(&self.spare);
+        if spare.len() < SPARE_LINKS {
+            spare.push(link);
+        }
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        lock(&self.orders).push(order);
+        self.bell.ring();
+    }
+
+    pub(crate) fn take_orders(&self) -> Vec<Order> {
+        std::mem::take(&mut lock(&self.orders))
+    }
+
+    /// Tells home. If home cannot be told it is gone, which ends the runtime.
+    pub(crate) fn tell_home(&self, message: &ToHome) {
+        let mut control = lock(&self.control);
+        let sent = lane::control::encode(message, control.begin()).and_then(|()| control.send(Kind::Control, 0, 0));
+        if let Err(error) = sent {
+            tracing::debug!("tell home {message:?}: {error}");
+        }
+    }
+
+    pub(crate) fn thread(&self, outer: i32) -> Option<Arc<Thread>> {
+        lock(&self.threads).get(&outer).cloned()
+    }
+
+    pub(crate) fn add_thread(&self, thread: &Arc<Thread>) {
+        lock(&self.threads).insert(thread.outer, Arc::clone(thread));
+    }
+
+    pub(crate) fn remove_thread(&self, outer: i32) -> Option<Arc<Thread>> {
+        lock(&self.threads).remove(&outer)
+    }
+
+    /// Threads of the process with this pid at home; the leader first.
+    pub(crate) fn threads_of(&self, pid: i32) -> Vec<Arc<Thread>> {
+        let mut threads: Vec<_> = lock(&self.threads).values().filter(|t| t.process.pid == pid).cloned().collect();
+        threads.sort_by_key(|t| (t.tid != pid, t.tid));
+        threads
+    }
+}

@@ -1,0 +1,148 @@
+//! The host's end of a lane: requests and their answers.
+
+use std::fs::File;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use abi::marshal::Marshalled;
+use image::Image;
+use image::files::{FileIdentity, LocalFiles};
+use image::schema::IMAGE_BYTES_MAX;
+use lane::{Kind, Lane, LaneError, Receiver, Secret, Sender};
+
+/// Most bytes of pages that an image may bring.
+const PAGES_BYTES_MAX: u64 = 64 << 30;
+/// Lease epoch until leases move.
+const EPOCH: u32 = 1;
+
+/// One lane.
+pub(crate) struct Link {
+    sender: Sender,
+    receiver: Receiver,
+    request: u64,
+}
+
+/// Answer to a call.
+pub(crate) struct Answer<'a> {
+    /// Result, or one of the marks below -4095.
+    pub(crate) result: i64,
+    /// Number of the last signal sent to the process before the result.
+    pub(crate) signals: u64,
+    /// What the call wrote.
+    pub(crate) data: &'a [u8],
+}
+
+/// The process has executed another program, whose image can be fetched.
+pub(crate) const EXECUTED: i64 = i64::MIN + 1;
+/// The deputy's thread is gone.
+pub(crate) const GONE: i64 = i64::MIN + 2;
+/// The process has executed another program, which runs at home.
+pub(crate) const STAYS: i64 = i64::MIN + 3;
+
+impl Link {
+    /// Connects a lane that is bound to no thread yet.
+    pub(crate) fn connect(home: SocketAddr, secret: &Secret) -> Result<Link, LaneError> {
+        let (sender, receiver) = Lane::connect(home, secret)?.split()?;
+        Ok(Link { sender, receiver, request: 0 })
+    }
+
+    /// From now on the lane carries the calls of thread `tid`.
+    pub(crate) fn bind(&mut self, tid: i32) -> Result<(), LaneError> {
+        self.sender.begin().extend_from_slice(&tid.to_le_bytes());
+        self.sender.send(Kind::Bind, EPOCH, 0)
+    }
+
+    /// Number that the next request will have.
+    pub(crate) fn next_request(&self) -> u64 {
+        self.request + 1
+    }
+
+    /// Sends a call without waiting for its answer.
+    pub(crate) fn send_call(&mut self, kind: Kind, call: &Marshalled) -> Result<(), LaneError> {
+        self.request += 1;
+        call.encode(self.sender.begin());
+        self.sender.send(kind, EPOCH, self.request)
+    }
+
+    /// Waits for the answer to the last call.
+    pub(crate) fn receive_answer(&mut self) -> Result<Answer<'_>, LaneError> {
+        let frame = self.receiver.recv()?;
+        if frame.kind != Kind::Result || frame.request != self.request {
+            return Err(LaneError::Refused("an answer to another request"));
+        }
+        let (result, rest) = frame.payload.split_first_chunk::<8>().ok_or(LaneError::Refused("no result"))?;
+        let (signals, data) = rest.split_first_chunk::<8>().ok_or(LaneError::Refused("no signal count"))?;
+        Ok(Answer { result: i64::from_le_bytes(*result), signals: u64::from_le_bytes(*signals), data })
+    }
+
+    /// The image of the bound process and the contents of its pages.
+    pub(crate) fn fetch_image(&mut self) -> Result<(Image, Vec<u8>), LaneError> {
+        self.request += 1;
+        self.sender.begin();
+        self.sender.send(Kind::FetchImage, EPOCH, self.request)?;
+        let encoded = self.receive_parts(IMAGE_BYTES_MAX as u64)?;
+        let pages = self.receive_parts(PAGES_BYTES_MAX)?;
+        let image = Image::decode(&encoded).map_err(|_| LaneError::Refused("a malformed image"))?;
+        Ok((image, pages))
+    }
+
+    /// A length, then that many bytes in parts.
+    fn receive_parts(&mut self, bytes_max: u64) -> Result<Vec<u8>, LaneError> {
+        let frame = self.receiver.recv()?;
+        if frame.kind != Kind::ImagePart {
+            return Err(LaneError::Refused("no image to fetch"));
+        }
+        let length = frame.payload.first_chunk::<8>().map_or(u64::MAX, |b| u64::from_le_bytes(*b));
+        if length > bytes_max {
+            return Err(LaneError::Refused("an image larger than allowed"));
+        }
+        let mut bytes = Vec::new();
+        while (bytes.len() as u64) < length {
+            let frame = self.receiver.recv()?;
+            if frame.kind != Kind::ImagePart || frame.payload.is_empty() {
+                return Err(LaneError::Refused("an image cut short"));
+            }
+            bytes.extend_from_slice(frame.payload);
+        }
+        Ok(bytes)
+    }
+
+    /// What is behind descriptor `fd` of the bound process, or an errno.
+    pub(crate) fn describe(&mut self, fd: i32) -> Result<Result<FileIdentity, i32>, LaneError> {
+        self.request += 1;
+        self.sender.begin().extend_from_slice(&fd.to_le_bytes());
+        self.sender.send(Kind::DescribeFile, EPOCH, self.request)?;
+        let frame = self.receiver.recv()?;
+        let (errno, rest) = frame.payload.split_first_chunk::<4>().ok_or(LaneError::Refused("no errno"))?;
+        match i32::from_le_bytes(*errno) {
+            0 => Ok(Ok(lane::control::decode(rest)?)),
+            errno => Ok(Err(errno)),
+        }
+    }
+
+    /// A local file with the content of `wanted`: one that is here, else a
+    /// copy fetched from home.
+    pub(crate) fn file(&mut self, files: &LocalFiles, wanted: &FileIdentity) -> Result<Arc<File>, LaneError> {
+        if let Some(file) = files.find(wanted) {
+            return Ok(file);
+        }
+        let io = |source| LaneError::Io { doing: "copy a file from home", source };
+        let mut copy = sys::memfd::create(c"homenode-file").map_err(io)?;
+        let mut offset = 0u64;
+        while offset < wanted.bytes {
+            self.request += 1;
+            let out = self.sender.begin();
+            out.extend_from_slice(&wanted.digest);
+            out.extend_from_slice(&offset.to_le_bytes());
+            self.sender.send(Kind::FetchFile, EPOCH, self.request)?;
+            let frame = self.receiver.recv()?;
+            if frame.kind != Kind::FilePart || frame.payload.is_empty() {
+                return Err(LaneError::Refused("a file that home cut short"));
+            }
+            copy.write_all(frame.payload).map_err(io)?;
+            offset += frame.payload.len() as u64;
+        }
+        files.adopt(wanted, copy).map_err(io)
+    }
+}

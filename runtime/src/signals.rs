@@ -1,0 +1,136 @@
+//! Signals into the body.
+//!
+//! All signals for a guest arrive at its deputy and are passed on. Here a plain
+//! signal is sent to the body; when it is delivered, the tracer puts the
+//! original details in place. A thread that waits in a forwarded call does not
+//! wake for signals, so its call is interrupted at home.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use image::capture::status_field;
+use lane::control::ToHome;
+use sys::ptrace::{self, SignalInfo};
+
+use crate::guest::{Disposition, Incoming, Process, TemporaryMask, Thread};
+use crate::host::{Host, lock};
+
+/// Pending (for the thread, for the process) and blocked signals of a thread.
+struct Sets {
+    pending: u64,
+    blocked: u64,
+}
+
+fn sets(outer: i32) -> Option<Sets> {
+    let status = fs::read_to_string(format!("/proc/{outer}/status")).ok()?;
+    let set = |name| status_field(&status, name).and_then(|hex| u64::from_str_radix(hex, 16).ok());
+    Some(Sets { pending: set("SigPnd:")? | set("ShdPnd:")?, blocked: set("SigBlk:")? })
+}
+
+/// Signals that a thread blocks.
+pub(crate) fn blocked(outer: i32) -> u64 {
+    sets(outer).map_or(0, |sets| sets.blocked)
+}
+
+const fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
+}
+
+/// Whether the default action of `signal` is to do nothing, signal(7).
+fn is_ignored_by_default(signal: i32) -> bool {
+    matches!(signal, libc::SIGCHLD | libc::SIGURG | libc::SIGWINCH)
+}
+
+/// Whether a signal waits that this thread does not block (with `temporary`
+/// in place of its own mask, if given).
+pub(crate) fn is_due(thread: &Thread, temporary: Option<TemporaryMask>) -> bool {
+    let Some(sets) = sets(thread.outer) else { return true };
+    let blocked = temporary.map_or(sets.blocked, |t| t.mask);
+    sets.pending & !blocked != 0
+}
+
+/// If a signal is due for a thread that waits at home, interrupts its call.
+pub(crate) fn interrupt_if_due(host: &Host, thread: &Thread) {
+    let state = lock(&thread.state);
+    let (request, temporary) = (state.request, state.temporary);
+    drop(state);
+    let Some(request) = request else { return };
+    if is_due(thread, temporary) {
+        host.tell_home(&ToHome::Interrupt { tid: thread.tid, request });
+    } else {
+        forget_consumed(&thread.process, thread.outer);
+    }
+}
+
+/// Signals that were taken without a delivery (sigtimedwait) are not on their way any more.
+fn forget_consumed(process: &Process, outer: i32) {
+    let Some(sets) = sets(outer) else { return };
+    let mut incoming = lock(&process.incoming);
+    // Of a process with several threads only the whole is known to be gone.
+    if sets.pending == 0 {
+        incoming.clear();
+        process.undelivered.store(0, Ordering::SeqCst);
+    }
+}
+
+/// Sends `signal` with `info` to thread `tid` of `process`, or with 0 to the
+/// process: then a thread is chosen that does not block it, the leader first.
+pub(crate) fn inject(host: &Host, process: &Arc<Process>, tid: i32, signal: i32, info: SignalInfo) {
+    let threads = host.threads_of(process.pid);
+    let candidates: Vec<(Arc<Thread>, u64)> = threads
+        .into_iter()
+        .filter(|t| tid == 0 || t.tid == tid)
+        .filter_map(|t| sets(t.outer).map(|sets| (t, sets.blocked)))
+        .collect();
+    let open = |t: &(Arc<Thread>, u64)| {
+        let temporary = lock(&t.0.state).temporary;
+        temporary.map_or(t.1, |m| m.mask) & bit(signal) == 0
+    };
+    let target = candidates.iter().find(|t| open(t));
+    let disposition = lock(&process.dispositions).of[signal as usize & 63 | (signal as usize & 64)];
+    let ignored = match disposition {
+        Disposition::Ignored => true,
+        Disposition::Default => is_ignored_by_default(signal),
+        Disposition::Handled => false,
+    };
+    if target.is_some() && ignored && signal != libc::SIGCONT {
+        return;
+    }
+    lock(&process.incoming).push_back(Incoming { signal, info });
+    process.undelivered.fetch_add(1, Ordering::SeqCst);
+    let sent = match target {
+        Some((thread, _)) => ptrace::tgkill(process.outer, thread.outer, signal),
+        // Blocked everywhere: pending for the thread, or for all.
+        None => match candidates.first() {
+            Some((thread, _)) if tid != 0 => ptrace::tgkill(process.outer, thread.outer, signal),
+            _ => ptrace::kill(process.outer, signal),
+        },
+    };
+    if sent.is_err() {
+        lock(&process.incoming).pop_back();
+        process.undelivered.fetch_sub(1, Ordering::SeqCst);
+        return;
+    }
+    if let Some((thread, _)) = target {
+        interrupt_if_due(host, thread);
+    }
+}
+
+/// Details of `signal` when it is delivered, if it is one that was sent here.
+pub(crate) fn take_incoming(process: &Process, signal: i32) -> Option<SignalInfo> {
+    let mut incoming = lock(&process.incoming);
+    let at = incoming.iter().position(|i| i.signal == signal)?;
+    process.undelivered.fetch_sub(1, Ordering::SeqCst);
+    incoming.remove(at).map(|i| i.info)
+}
+
+/// `siginfo_t` of kill(2) or tgkill(2) by process `pid` of user `uid`.
+pub(crate) fn info_of_kill(signal: i32, code: i32, pid: i32, uid: u32) -> SignalInfo {
+    let mut info = [0; 128];
+    info[0..4].copy_from_slice(&signal.to_ne_bytes());
+    info[8..12].copy_from_slice(&code.to_ne_bytes());
+    info[16..20].copy_from_slice(&pid.to_ne_bytes());
+    info[20..24].copy_from_slice(&uid.to_ne_bytes());
+    info
+}

@@ -1,0 +1,44 @@
+//! mmap(2) of a file: a local file of the same content is put at the guest's
+//! descriptor number for this one call, which the kernel here then executes.
+
+use std::sync::Arc;
+
+use image::files::FileIdentity;
+use sys::seccomp::Notification;
+
+use crate::forward::{Verdict, Worker};
+use crate::guest::Thread;
+use crate::host::lock;
+use crate::pool::Pool;
+use std::os::fd::AsFd;
+
+pub(super) fn map(worker: &mut Worker, thread: &Arc<Thread>, pool: &Pool, notified: &Notification) -> Verdict {
+    let [_, length, prot, flags, fd, _] = notified.args;
+    let kind = flags as i32 & libc::MAP_TYPE;
+    let written = prot as i32 & libc::PROT_WRITE != 0;
+    if length == 0 || (fd as i32) < 0 {
+        // The kernel's own error.
+        return Verdict::Native;
+    }
+    let file = {
+        let mut link = lock(&thread.link);
+        let Some(link) = link.as_mut() else { return Verdict::Gone };
+        let identity: FileIdentity = match link.describe(fd as i32) {
+            Ok(Ok(identity)) => identity,
+            Ok(Err(errno)) => return Verdict::Answer(-i64::from(errno)),
+            Err(error) => return error.into(),
+        };
+        if kind != libc::MAP_PRIVATE && written {
+            return worker.go_home(thread, "mmap of a file, shared and writable");
+        }
+        match link.file(&worker.host.files, &identity) {
+            Ok(file) => file,
+            Err(error) => return error.into(),
+        }
+    };
+    if let Err(error) = pool.listener.install(notified.id, file.as_fd(), fd as i32) {
+        tracing::debug!("put a file at descriptor {fd} of process {}: {error}", thread.process.pid);
+        return Verdict::Answer(-i64::from(error.raw_os_error().unwrap_or(libc::ENODEV)));
+    }
+    Verdict::Native
+}

@@ -1,0 +1,81 @@
+//! ppoll(2), pselect6(2), epoll_pwait(2): they wait at home, with a temporary
+//! signal mask that must be in force here.
+//!
+//! The mask is left out of the call home and remembered while it waits. When a
+//! signal is due that only the temporary mask lets through, the thread is
+//! stopped and made to execute rt_sigsuspend with that mask, so that its own
+//! kernel delivers the signal under the right mask and restores the old one.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use abi::memory::GuestMemory;
+use abi::row::Row;
+use lane::Kind;
+
+use crate::forward::{Verdict, Worker};
+use crate::guest::{TemporaryMask, Thread};
+use crate::host::{Order, lock};
+use crate::signals;
+
+const ERESTARTNOHAND: i64 = -514;
+const EINTR: i64 = -(libc::EINTR as i64);
+/// Longest time the tracer may take to answer.
+const TRACER_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) fn wait(worker: &mut Worker, thread: &Arc<Thread>, row: &'static Row, args: &[u64; 6]) -> Verdict {
+    let memory = thread.process.memory();
+    let mut args = *args;
+    // Argument that holds the mask's address, or for pselect6 the address of both.
+    let index = match i64::from(row.nr) {
+        libc::SYS_ppoll => 3,
+        libc::SYS_pselect6 => 5,
+        _ => 4,
+    };
+    let word = |at: u64| {
+        let mut word = [0; 8];
+        memory.read(at, &mut word).map(|()| u64::from_le_bytes(word))
+    };
+    let mut at = args[index];
+    if row.nr == libc::SYS_pselect6 as u32 && at != 0 {
+        at = match word(at) {
+            Ok(inner) => inner,
+            Err(_) => return Verdict::Answer(-i64::from(libc::EFAULT)),
+        };
+    }
+    if at == 0 {
+        return worker.home(thread, row, &args);
+    }
+    let Ok(mask) = word(at) else { return Verdict::Answer(-i64::from(libc::EFAULT)) };
+    const NEVER_BLOCKED: u64 = 1 << (libc::SIGKILL - 1) | 1 << (libc::SIGSTOP - 1);
+    let temporary = TemporaryMask { mask: mask & !NEVER_BLOCKED, at };
+    args[index] = 0;
+    if index == 3 {
+        args[4] = 8;
+    }
+    if signals::is_due(thread, Some(temporary)) {
+        // Natively a signal that waits already comes before anything else,
+        // unless a descriptor is ready: only the call itself can tell.
+        thread.process.undelivered.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let verdict = worker.forward(thread, Kind::Call, row, &args, &memory, Some(temporary));
+        thread.process.undelivered.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+        return finish(worker, thread, verdict, temporary);
+    }
+    let verdict = worker.forward(thread, Kind::Call, row, &args, &memory, Some(temporary));
+    finish(worker, thread, verdict, temporary)
+}
+
+fn finish(worker: &Worker, thread: &Arc<Thread>, verdict: Verdict, temporary: TemporaryMask) -> Verdict {
+    let Verdict::Answer(result) = verdict else { return verdict };
+    if !(result == EINTR || (-516..=-512).contains(&result)) {
+        return Verdict::Answer(result);
+    }
+    lock(&thread.state).suspend = Some(temporary);
+    let (done, is_done) = mpsc::channel();
+    worker.host.order(Order::Interrupt { outer: thread.outer, done });
+    if is_done.recv_timeout(TRACER_TIMEOUT).is_err() {
+        return Verdict::Gone;
+    }
+    Verdict::Answer(ERESTARTNOHAND)
+}

@@ -1,0 +1,49 @@
+//! Calls with a handler of their own: one file per family.
+
+mod actions;
+mod execute;
+mod kill;
+mod map;
+mod masked;
+
+use std::sync::Arc;
+
+use abi::row::{Route, Row};
+use sys::seccomp::Notification;
+
+use crate::forward::{Verdict, Worker};
+use crate::guest::Thread;
+use crate::pool::Pool;
+
+/// Handles a call of route Both or Special.
+pub(crate) fn handle(
+    worker: &mut Worker,
+    thread: &Arc<Thread>,
+    pool: &Pool,
+    row: &'static Row,
+    notified: &Notification,
+) -> Verdict {
+    let args = &notified.args;
+    match i64::from(row.nr) {
+        libc::SYS_execve | libc::SYS_execveat => execute::execute(worker, thread, row, args),
+        libc::SYS_mmap => map::map(worker, thread, pool, notified),
+        libc::SYS_rt_sigaction => actions::set(worker, thread, args),
+        libc::SYS_kill | libc::SYS_tkill | libc::SYS_tgkill => kill::kill(worker, thread, row, args),
+        libc::SYS_ppoll | libc::SYS_pselect6 | libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => {
+            masked::wait(worker, thread, row, args)
+        }
+        libc::SYS_getrusage if args[0] as i32 != libc::RUSAGE_CHILDREN => Verdict::Native,
+        libc::SYS_setitimer | libc::SYS_getitimer if args[0] != 0 => Verdict::Native,
+        libc::SYS_prctl => prctl(worker, thread, row, args),
+        _ => worker.home(thread, row, args),
+    }
+}
+
+/// prctl(2): by command.
+fn prctl(worker: &mut Worker, thread: &Thread, row: &'static Row, args: &[u64; 6]) -> Verdict {
+    match row.resolve(args).route {
+        Route::Here => Verdict::Native,
+        Route::GoHome => worker.go_home(thread, "prctl"),
+        Route::Home | Route::Both | Route::Special => worker.home(thread, row, args),
+    }
+}

@@ -1,0 +1,482 @@
+//! The tracer: the one thread on the host that traces init and all bodies.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use abi::row::Route;
+use abi::{filter, row};
+use anyhow::Context;
+use image::rebuild::{self, Init};
+use image::schema::SignalAction;
+use lane::Kind;
+use lane::control::{ToHome, ToHost};
+use sys::ptrace::{self, Change, EVENT_STOP};
+use sys::seccomp::{Condition, Rules, assemble};
+
+use crate::births::{Birth, Refusal};
+use crate::guest::{Borrowed, Disposition, Dispositions, Process, Thread};
+use crate::host::{Arrival, Host, Order, lock};
+use crate::link::GONE;
+use crate::pool::Pool;
+use crate::signals;
+
+const ERESTARTSYS: i64 = -512;
+const ERESTARTNOHAND: i64 = -514;
+const ENOSYS: i64 = -(libc::ENOSYS as i64);
+
+type Result<T> = std::io::Result<T>;
+
+/// The tracer of one runtime.
+pub(crate) struct Tracer {
+    host: Arc<Host>,
+    init: Init,
+    filter: Vec<[u8; 8]>,
+    /// Births under way, by the parent's outer id.
+    births: HashMap<i32, Birth>,
+    /// Newborn children whose first stop is to come, with their parent's birth.
+    newborn: HashMap<i32, Birth>,
+    /// Stopped at birth before their parent's event.
+    early: HashSet<i32>,
+    /// Programs to run once the old body of the same pid has ended.
+    arrivals: HashMap<i32, Box<Arrival>>,
+    /// Processes (pid at home) that are frozen, and their threads held so far.
+    frozen: HashMap<i32, Vec<i32>>,
+    /// Ended threads' processes, until the leader is gone: by outer id.
+    leaders: HashMap<i32, Arc<Process>>,
+}
+
+impl Tracer {
+    /// The calling thread must be the one that started `init`.
+    pub(crate) fn new(host: Arc<Host>, init: Init) -> anyhow::Result<Tracer> {
+        let filter = assemble(&rules()).map_err(anyhow::Error::msg).context("assemble the bodies' filter")?;
+        Ok(Tracer {
+            host,
+            init,
+            filter,
+            births: HashMap::new(),
+            newborn: HashMap::new(),
+            early: HashSet::new(),
+            arrivals: HashMap::new(),
+            frozen: HashMap::new(),
+            leaders: HashMap::new(),
+        })
+    }
+
+    /// Traces until home is gone or says so. Bodies still there end with init.
+    pub(crate) fn run(mut self) {
+        loop {
+            while let Ok(Some((outer, change))) = ptrace::wait(-1, true) {
+                if outer == self.init.pid && matches!(change, Change::Exited(_) | Change::Killed { .. }) {
+                    tracing::error!("the init of the guests' namespaces has ended: {change:?}");
+                    return;
+                }
+                self.handle(outer, change);
+            }
+            for order in self.host.take_orders() {
+                if let Order::Over | Order::Home(ToHost::Shutdown) = order {
+                    // Init's end is the end of all bodies.
+                    let _ = ptrace::kill(self.init.pid, libc::SIGKILL);
+                    return;
+                }
+                self.obey(order);
+            }
+            self.host.bell.wait(-1);
+        }
+    }
+
+    fn handle(&mut self, outer: i32, change: Change) {
+        tracing::trace!("{outer}: {change:?}");
+        let result = match change {
+            Change::Exited(code) => {
+                self.ended(outer, code << 8);
+                Ok(())
+            }
+            Change::Killed { signal, core } => {
+                self.ended(outer, signal | if core { 0x80 } else { 0 });
+                Ok(())
+            }
+            Change::Signal(signal) => self.signal(outer, signal),
+            Change::Event { event: EVENT_STOP, signal } => self.stop(outer, signal),
+            Change::Event { event: libc::PTRACE_EVENT_SECCOMP, .. } => self.asked_for_birth(outer),
+            Change::Event { event: libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE, .. } => self.born(outer),
+            Change::Event { .. } => ptrace::resume(outer, 0),
+        };
+        if let Err(error) = result {
+            tracing::debug!("thread {outer} at {change:?}: {error}");
+        }
+    }
+
+    /// A thread, or the process whose leader it is, has ended and is reaped.
+    fn ended(&mut self, outer: i32, wait_status: i32) {
+        self.births.remove(&outer);
+        self.newborn.remove(&outer);
+        self.early.remove(&outer);
+        let Some(thread) = self.host.remove_thread(outer) else { return };
+        let process = Arc::clone(&thread.process);
+        process.pool.leave();
+        // A worker that still waits at home keeps the lane until home answers.
+        if let Ok(mut link) = thread.link.try_lock()
+            && let Some(link) = link.take()
+        {
+            self.host.recycle(link);
+        }
+        if outer != process.outer {
+            if !process.silent.load(Ordering::SeqCst) {
+                self.host.tell_home(&ToHome::ThreadExited { pid: process.pid, tid: thread.tid });
+            }
+            return;
+        }
+        self.leaders.remove(&outer);
+        self.frozen.remove(&process.pid);
+        if let Some(arrival) = self.arrivals.remove(&process.pid) {
+            self.settle(arrival);
+        } else if !process.silent.load(Ordering::SeqCst) {
+            self.host.tell_home(&ToHome::BodyExited { pid: process.pid, wait_status });
+        }
+    }
+
+    /// A program has arrived: its body is made now, or once its predecessor has ended.
+    fn arrive(&mut self, arrival: Box<Arrival>) {
+        let pid = arrival.image.pid;
+        match self.process(pid) {
+            Some(old) => {
+                old.silent.store(true, Ordering::SeqCst);
+                self.arrivals.insert(pid, arrival);
+                // ESRCH: it is ending already.
+                let _ = ptrace::kill(old.outer, libc::SIGKILL);
+            }
+            None => self.settle(arrival),
+        }
+    }
+
+    fn process(&self, pid: i32) -> Option<Arc<Process>> {
+        self.leaders.values().find(|p| p.pid == pid).cloned()
+    }
+
+    fn settle(&mut self, arrival: Box<Arrival>) {
+        let Arrival { image, pages, files, link } = *arrival;
+        let pid = image.pid;
+        match rebuild::rebuild(&mut self.init, &image, &pages, &files, &self.filter) {
+            Ok(body) => {
+                let pool = Pool::new(body.listener);
+                let process = Arc::new(Process::new(pid, body.pid, Arc::clone(&pool), dispositions(&image.actions)));
+                self.leaders.insert(body.pid, Arc::clone(&process));
+                let thread = Arc::new(Thread::new(pid, body.pid, process, Some(link)));
+                self.host.add_thread(&thread);
+                pool.join(&self.host);
+                if let Err(error) = ptrace::resume(body.pid, 0) {
+                    tracing::debug!("start body {pid}: {error}");
+                }
+            }
+            Err(error) => self.host.tell_home(&ToHome::Cannot { pid, reason: error.to_string() }),
+        }
+    }
+
+    /// About to receive a signal.
+    fn signal(&mut self, outer: i32, signal: i32) -> Result<()> {
+        let Some(thread) = self.host.thread(outer) else { return ptrace::resume(outer, signal) };
+        let process = &thread.process;
+        if let Some(info) = self.incoming(outer, process, signal) {
+            ptrace::set_signal_info(outer, &info)?;
+        }
+        if self.births.contains_key(&outer) {
+            return self.hold_back(outer, &thread, signal);
+        }
+        self.undo_early_interruption(outer, &thread)?;
+        self.end_suspension(outer, &thread)?;
+        let disposition = lock(&process.dispositions).of[signal.clamp(0, 64) as usize];
+        let stops = matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
+        if stops && disposition == Disposition::Default {
+            self.host.tell_home(&ToHome::StopSelf { pid: process.pid, signal });
+            return ptrace::resume(outer, 0);
+        }
+        ptrace::resume(outer, signal)
+    }
+
+    /// Original details of a signal that we sent.
+    fn incoming(&self, outer: i32, process: &Process, signal: i32) -> Option<ptrace::SignalInfo> {
+        let info = ptrace::signal_info(outer).ok()?;
+        let sender = i32::from_ne_bytes([info[16], info[17], info[18], info[19]]);
+        let code = i32::from_ne_bytes([info[8], info[9], info[10], info[11]]);
+        // Ours come from outside the namespace, which shows as pid 0.
+        if sender != 0 || !(code == 0 || code == -6) {
+            return None;
+        }
+        signals::take_incoming(process, signal)
+    }
+
+    /// A signal must not come between home's fork and the body's: it is sent
+    /// again when the child is there.
+    fn hold_back(&mut self, outer: i32, thread: &Thread, signal: i32) -> Result<()> {
+        let info = ptrace::signal_info(outer)?;
+        lock(&thread.held_back).push((signal, info));
+        ptrace::resume(outer, 0)
+    }
+
+    /// A forwarded call that no worker has received yet did not happen: the
+    /// signal has come before it.
+    fn undo_early_interruption(&self, outer: i32, thread: &Thread) -> Result<()> {
+        let mut regs = ptrace::registers(outer)?;
+        if regs.rax as i64 != ERESTARTSYS || (regs.orig_rax as i64) < 0 || lock(&thread.state).restarting {
+            return Ok(());
+        }
+        if row(regs.orig_rax as u32).is_none_or(|row| row.route == Route::Here) {
+            return Ok(());
+        }
+        regs.rip -= 2;
+        regs.rax = regs.orig_rax;
+        regs.orig_rax = u64::MAX;
+        ptrace::set_registers(outer, &regs)
+    }
+
+    /// The signal that a call with a temporary mask waited for has come: the
+    /// call is the guest's own again.
+    fn end_suspension(&self, outer: i32, thread: &Thread) -> Result<()> {
+        let Some(own) = lock(&thread.state).suspended.take() else { return Ok(()) };
+        let mut regs = ptrace::registers(outer)?;
+        regs.orig_rax = own.nr;
+        regs.rdi = own.rdi;
+        regs.rsi = own.rsi;
+        ptrace::set_registers(outer, &regs)
+    }
+
+    /// PTRACE_EVENT_STOP: birth, or our own interruption.
+    fn stop(&mut self, outer: i32, signal: i32) -> Result<()> {
+        let Some(thread) = self.host.thread(outer) else {
+            if outer != self.init.pid {
+                self.early.insert(outer);
+                return Ok(());
+            }
+            return ptrace::resume(outer, 0);
+        };
+        if self.newborn.contains_key(&outer) {
+            return self.start_newborn(outer);
+        }
+        if let Some(held) = self.frozen.get_mut(&thread.process.pid) {
+            held.push(outer);
+            return Ok(());
+        }
+        if signal != libc::SIGTRAP {
+            return ptrace::listen(outer);
+        }
+        let suspend = lock(&thread.state).suspend.take();
+        if let Some(temporary) = suspend {
+            let mut regs = ptrace::registers(outer)?;
+            if regs.rax as i64 == ERESTARTNOHAND {
+                lock(&thread.state).suspended = Some(Borrowed { nr: regs.orig_rax, rdi: regs.rdi, rsi: regs.rsi });
+                regs.rip -= 2;
+                regs.rax = libc::SYS_rt_sigsuspend as u64;
+                regs.orig_rax = u64::MAX;
+                regs.rdi = temporary.at;
+                regs.rsi = 8;
+                ptrace::set_registers(outer, &regs)?;
+            }
+        }
+        ptrace::resume(outer, 0)
+    }
+
+    /// A body thread stands at a call of the clone family.
+    fn asked_for_birth(&mut self, outer: i32) -> Result<()> {
+        let Some(thread) = self.host.thread(outer) else { return ptrace::resume(outer, 0) };
+        let mut regs = ptrace::registers(outer)?;
+        let memory = thread.process.memory();
+        if let Some(birth) = self.births.get(&outer).filter(|b| b.pid != 0) {
+            // The kernel restarts it because a signal waited.
+            birth.rewrite(&mut regs);
+            ptrace::set_registers(outer, &regs)?;
+            return ptrace::resume(outer, 0);
+        }
+        let birth = match Birth::read(&regs, memory) {
+            Ok(birth) => birth,
+            Err(refusal) => {
+                regs.rax = match refusal {
+                    Refusal::Errno(errno) => -i64::from(errno),
+                    Refusal::GoHome(what) => {
+                        tracing::warn!("process {} calls {what}, which works only at home: answered ENOSYS", thread.process.pid);
+                        ENOSYS
+                    }
+                } as u64;
+                regs.orig_rax = u64::MAX;
+                ptrace::set_registers(outer, &regs)?;
+                return ptrace::resume(outer, 0);
+            }
+        };
+        self.births.insert(outer, birth);
+        let host = Arc::clone(&self.host);
+        let ask = move || {
+            let result = ask_home(&host, &thread, &birth);
+            host.order(Order::Born { outer, result });
+        };
+        self.host.helpers.run(Box::new(ask));
+        Ok(())
+    }
+
+    /// Home has forked, or has not.
+    fn home_forked(&mut self, outer: i32, result: i64) -> Result<()> {
+        let Some(birth) = self.births.get_mut(&outer) else { return Ok(()) };
+        let mut regs = ptrace::registers(outer)?;
+        let answer = if result > 0 {
+            birth.pid = result as i32;
+            birth.rewrite(&mut regs);
+            match self.init.set_next_pid(birth.pid) {
+                Ok(()) => None,
+                Err(error) => {
+                    tracing::error!("{error}");
+                    Some(-i64::from(libc::EAGAIN))
+                }
+            }
+        } else {
+            Some(if result == GONE { -i64::from(libc::EAGAIN) } else { result })
+        };
+        if let Some(answer) = answer {
+            self.births.remove(&outer);
+            regs.rax = answer as u64;
+            regs.orig_rax = u64::MAX;
+        }
+        ptrace::set_registers(outer, &regs)?;
+        ptrace::resume(outer, 0)
+    }
+
+    /// The body has forked: it is stopped, its child stops or has stopped.
+    fn born(&mut self, parent: i32) -> Result<()> {
+        let child = ptrace::event_message(parent)? as i32;
+        let (Some(thread), Some(birth)) = (self.host.thread(parent), self.births.remove(&parent)) else {
+            return ptrace::resume(parent, 0);
+        };
+        let mut regs = ptrace::registers(parent)?;
+        birth.restore(&mut regs);
+        ptrace::set_registers(parent, &regs)?;
+        let process = if birth.is_thread() {
+            Arc::clone(&thread.process)
+        } else {
+            let dispositions = lock(&thread.process.dispositions).clone();
+            let process = Arc::new(Process::new(birth.pid, child, Arc::clone(&thread.process.pool), dispositions));
+            self.leaders.insert(child, Arc::clone(&process));
+            process
+        };
+        let link = self.host.link(birth.pid).map_err(std::io::Error::other)?;
+        let newborn = Arc::new(Thread::new(birth.pid, child, process, Some(link)));
+        self.host.add_thread(&newborn);
+        newborn.process.pool.join(&self.host);
+        self.newborn.insert(child, birth);
+        if self.early.remove(&child) {
+            self.start_newborn(child)?;
+        }
+        for (signal, info) in std::mem::take(&mut *lock(&thread.held_back)) {
+            signals::inject(&self.host, &thread.process, thread.tid, signal, info);
+        }
+        ptrace::resume(parent, 0)
+    }
+
+    fn start_newborn(&mut self, child: i32) -> Result<()> {
+        let Some(birth) = self.newborn.remove(&child) else { return Ok(()) };
+        let mut regs = ptrace::registers(child)?;
+        birth.restore(&mut regs);
+        ptrace::set_registers(child, &regs)?;
+        ptrace::resume(child, 0)
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Arrive(arrival) => self.arrive(arrival),
+            Order::Born { outer, result } => {
+                if let Err(error) = self.home_forked(outer, result) {
+                    tracing::debug!("fork of thread {outer}: {error}");
+                }
+            }
+            Order::Interrupt { outer, done } => {
+                // ESRCH: it has ended. The sender goes on in any case.
+                let _ = ptrace::interrupt(outer);
+                let _ = done.send(());
+            }
+            Order::Discard { pid } => {
+                if let Some(process) = self.process(pid) {
+                    let _ = ptrace::kill(process.outer, libc::SIGKILL);
+                }
+            }
+            Order::Home(message) => self.from_home(message),
+            Order::Over => {}
+        }
+    }
+
+    fn from_home(&mut self, message: ToHost) {
+        match message {
+            ToHost::Signal { pid, tid, seq, info } => {
+                let Some(process) = self.process(pid) else { return };
+                let signal = i32::from_ne_bytes([info[0], info[1], info[2], info[3]]);
+                if (1..=64).contains(&signal) {
+                    signals::inject(&self.host, &process, tid, signal, info);
+                }
+                process.signal_sent(seq);
+            }
+            ToHost::Kill { pid } => {
+                if let Some(process) = self.process(pid) {
+                    process.silent.store(true, Ordering::SeqCst);
+                    let _ = ptrace::kill(process.outer, libc::SIGKILL);
+                }
+            }
+            ToHost::Freeze { pid } => self.freeze(pid),
+            ToHost::Thaw { pid } => {
+                for outer in self.frozen.remove(&pid).unwrap_or_default() {
+                    let _ = ptrace::resume(outer, 0);
+                }
+            }
+            ToHost::Place { .. } | ToHost::Shutdown => {}
+        }
+    }
+
+    fn freeze(&mut self, pid: i32) {
+        self.frozen.entry(pid).or_default();
+        for thread in self.host.threads_of(pid) {
+            // A thread that waits at home stops when it comes back.
+            let _ = ptrace::interrupt(thread.outer);
+        }
+    }
+}
+
+/// Makes the deputy fork. Returns the pid of its child, or -errno.
+fn ask_home(host: &Host, thread: &Thread, birth: &Birth) -> i64 {
+    let mut call = abi::marshal::Marshalled::new();
+    let memory = thread.process.memory();
+    if !birth.marshal_home(&mut call, memory) {
+        return -i64::from(libc::EFAULT);
+    }
+    let mut link = lock(&thread.link);
+    let Some(link) = link.as_mut() else { return GONE };
+    let answer = link.send_call(Kind::Fork, &call).and_then(|()| link.receive_answer());
+    match answer {
+        Ok(answer) => call.scatter(answer.result, answer.data, &memory).unwrap_or(answer.result),
+        Err(error) => {
+            tracing::debug!("fork at home of process {}: {error}", thread.process.pid);
+            let _ = host;
+            GONE
+        }
+    }
+}
+
+fn dispositions(actions: &[SignalAction]) -> Dispositions {
+    let mut of = [Disposition::Default; 65];
+    for action in actions {
+        of[action.signal.clamp(0, 64) as usize] = match action.action[0] {
+            0 => Disposition::Default,
+            1 => Disposition::Ignored,
+            _ => Disposition::Handled,
+        };
+    }
+    Dispositions { of, child_flags: 0 }
+}
+
+/// The table's filter rules in the assembler's terms.
+fn rules() -> Rules {
+    let mut rules = Rules { allow: Vec::new(), trace: Vec::new() };
+    for rule in filter::rules() {
+        let conditions = rule.when.iter().map(|c| Condition { arg: c.arg, mask: c.mask, value: c.value }).collect();
+        match rule.action {
+            filter::Action::Allow => rules.allow.push((rule.nr, conditions)),
+            filter::Action::Trace => rules.trace.push(rule.nr),
+            filter::Action::Notify => {}
+        }
+    }
+    rules
+}
