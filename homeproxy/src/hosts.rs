@@ -24,7 +24,7 @@ const LANE_STACK_BYTES: usize = 128 * 1024;
 
 /// Accepts lanes and starts the runtime of the job's node, if that is not home.
 /// Returns when the runtime is ready.
-pub fn start(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<()> {
+pub(crate) fn start(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<()> {
     if setup.node == HOME_NODE {
         return Ok(());
     }
@@ -47,12 +47,17 @@ pub fn start(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<()> {
     if let Some(mut input) = child.stdin.take() {
         let mut line = serde_json::to_vec(&told)?;
         line.push(b'\n');
-        input.write_all(&line).context("tell the runtime its setup")?;
+        input
+            .write_all(&line)
+            .context("tell the runtime its setup")?;
     }
     let errors = child.stderr.take();
     let (ready, is_ready) = mpsc::channel();
     let accepting = Arc::clone(job);
-    thread::Builder::new().name("accept".into()).stack_size(LANE_STACK_BYTES).spawn(move || accept(&accepting, &ready))?;
+    thread::Builder::new()
+        .name("accept".into())
+        .stack_size(LANE_STACK_BYTES)
+        .spawn(move || accept(&accepting, &ready))?;
     if is_ready.recv_timeout(START_TIMEOUT).is_err() {
         let _ = child.kill();
         let _ = child.wait();
@@ -63,7 +68,10 @@ pub fn start(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<()> {
         bail!("node {} cannot take guests: {}", setup.node, why.trim());
     }
     if let Some(errors) = errors {
-        thread::Builder::new().name("log".into()).stack_size(LANE_STACK_BYTES).spawn(move || pass_log_on(errors))?;
+        thread::Builder::new()
+            .name("log".into())
+            .stack_size(LANE_STACK_BYTES)
+            .spawn(move || pass_log_on(errors))?;
     }
     Ok(())
 }
@@ -122,7 +130,9 @@ fn listen(job: &Job, mut receiver: lane::Receiver) {
         };
         match message {
             Ok(ToHome::Interrupt { tid, request }) => job.order(Order::Interrupt { tid, request }),
-            Ok(ToHome::BodyExited { pid, wait_status }) => job.order(Order::End { pid, wait_status }),
+            Ok(ToHome::BodyExited { pid, wait_status }) => {
+                job.order(Order::End { pid, wait_status })
+            }
             Ok(ToHome::ThreadExited { tid, .. }) => job.order(Order::EndThread { tid }),
             Ok(ToHome::StopSelf { pid, signal }) => job.order(Order::Stop { pid, signal }),
             Ok(ToHome::Cannot { pid, reason }) => job.order(Order::Cannot { pid, reason }),

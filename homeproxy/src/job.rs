@@ -19,22 +19,22 @@ use crate::setup::Setup;
 
 /// Result of a call that did not return: the process has executed another
 /// program, whose image can be fetched.
-pub const EXECUTED: i64 = i64::MIN + 1;
+pub(crate) const EXECUTED: i64 = i64::MIN + 1;
 /// Result of a call that did not return: the deputy's thread is gone.
-pub const GONE: i64 = i64::MIN + 2;
+pub(crate) const GONE: i64 = i64::MIN + 2;
 /// Result of a call that did not return: the process has executed another
 /// program, which runs at home.
-pub const STAYS: i64 = i64::MIN + 3;
+pub(crate) const STAYS: i64 = i64::MIN + 3;
 
 /// Locks `mutex`; a panic of another holder does not matter, since all shared
 /// state is consistent between statements.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What other threads ask of the tracer.
 #[derive(Debug)]
-pub enum Order {
+pub(crate) enum Order {
     /// Interrupt this thread's call, if it is still this one.
     Interrupt { tid: i32, request: u64 },
     /// The body has ended with this wait status: so must the deputy.
@@ -51,70 +51,70 @@ pub enum Order {
 
 /// One window of a deputy and where it stands there.
 #[derive(Clone)]
-pub struct Place {
+pub(crate) struct Place {
     /// Our mapping.
-    pub window: Arc<Window>,
+    pub(crate) window: Arc<Window>,
     /// Its address in the deputy.
-    pub address: u64,
+    pub(crate) address: u64,
 }
 
 /// A process whose user code is on another node.
-pub struct Deputy {
+pub(crate) struct Deputy {
     /// Its pid.
-    pub pid: i32,
+    pub(crate) pid: i32,
     /// The process by descriptor.
-    pub pidfd: OwnedFd,
+    pub(crate) pidfd: OwnedFd,
     /// Windows mapped in it; children inherit them.
-    pub places: Mutex<Vec<Place>>,
+    pub(crate) places: Mutex<Vec<Place>>,
     /// Signals passed on to the body so far.
-    pub signals: AtomicU64,
+    pub(crate) signals: AtomicU64,
     /// What the host has not fetched yet.
-    pub image: Mutex<Option<(Image, Vec<u8>)>>,
+    pub(crate) image: Mutex<Option<(Image, Vec<u8>)>>,
 }
 
 /// One thread of a deputy.
-pub struct DeputyThread {
+pub(crate) struct DeputyThread {
     /// Its id.
-    pub tid: i32,
+    pub(crate) tid: i32,
     /// Its process.
-    pub deputy: Arc<Deputy>,
+    pub(crate) deputy: Arc<Deputy>,
     /// Its window.
-    pub place: Place,
+    pub(crate) place: Place,
     /// Number of its slot, also while a lane thread holds the slot.
-    pub slot_index: usize,
+    pub(crate) slot_index: usize,
     /// Its slot; held by the lane thread during a call.
-    pub slot: Mutex<Slot>,
+    pub(crate) slot: Mutex<Slot>,
     /// Request under way, for interruption.
-    pub request: AtomicU64,
+    pub(crate) request: AtomicU64,
     /// Slot and kind (thread or process) of the child that the call under way makes.
-    pub newborn: Mutex<Option<(Place, Slot)>>,
+    pub(crate) newborn: Mutex<Option<(Place, Slot)>>,
     /// Whether that child is a thread.
-    pub newborn_is_thread: AtomicBool,
+    pub(crate) newborn_is_thread: AtomicBool,
 }
 
 /// A job: one command and all its descendants.
-pub struct Job {
+pub(crate) struct Job {
     /// Where the lanes come in.
-    pub listener: TcpListener,
+    pub(crate) listener: TcpListener,
     /// Proves that a lane is one of ours.
-    pub secret: Secret,
+    pub(crate) secret: Secret,
     /// Wakes the tracer.
-    pub bell: Bell,
+    pub(crate) bell: Bell,
     /// Digests of files on this node.
-    pub digests: Digests,
+    pub(crate) digests: Digests,
     /// Node that programs go to; home: none.
-    pub node: u32,
+    pub(crate) node: u32,
     /// Deputies' threads by id.
-    pub threads: Mutex<HashMap<i32, Arc<DeputyThread>>>,
+    pub(crate) threads: Mutex<HashMap<i32, Arc<DeputyThread>>>,
     /// Files that a host was told of, by content, for fetching.
-    pub described: Mutex<HashMap<[u8; 32], Arc<File>>>,
+    pub(crate) described: Mutex<HashMap<[u8; 32], Arc<File>>>,
     orders: Mutex<Vec<Order>>,
     control: Mutex<Option<lane::Sender>>,
 }
 
 impl Job {
     /// An empty job that listens for lanes on the loopback interface.
-    pub fn new(setup: &Setup, bell: Bell) -> anyhow::Result<Job> {
+    pub(crate) fn new(setup: &Setup, bell: Bell) -> anyhow::Result<Job> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listen for lanes")?;
         Ok(Job {
             listener,
@@ -130,29 +130,29 @@ impl Job {
     }
 
     /// Address for lanes.
-    pub fn address(&self) -> anyhow::Result<SocketAddr> {
+    pub(crate) fn address(&self) -> anyhow::Result<SocketAddr> {
         self.listener.local_addr().context("address for lanes")
     }
 
     /// Asks something of the tracer.
-    pub fn order(&self, order: Order) {
+    pub(crate) fn order(&self, order: Order) {
         lock(&self.orders).push(order);
         self.bell.ring();
     }
 
     /// What was asked of the tracer, in order.
-    pub fn take_orders(&self) -> Vec<Order> {
+    pub(crate) fn take_orders(&self) -> Vec<Order> {
         std::mem::take(&mut lock(&self.orders))
     }
 
     /// From now on the host can be told things.
-    pub fn set_control(&self, sender: lane::Sender) {
+    pub(crate) fn set_control(&self, sender: lane::Sender) {
         *lock(&self.control) = Some(sender);
     }
 
     /// Tells the host. A host that cannot be told is lost, which its control
     /// lane's reader notices; so failures are not reported here.
-    pub fn tell_host(&self, message: &ToHost) {
+    pub(crate) fn tell_host(&self, message: &ToHost) {
         if let Some(sender) = lock(&self.control).as_mut() {
             let result = lane::control::encode(message, sender.begin())
                 .and_then(|()| sender.send(lane::Kind::Control, 0, 0));
@@ -163,19 +163,19 @@ impl Job {
     }
 
     /// The thread of a deputy.
-    pub fn thread(&self, tid: i32) -> Option<Arc<DeputyThread>> {
+    pub(crate) fn thread(&self, tid: i32) -> Option<Arc<DeputyThread>> {
         lock(&self.threads).get(&tid).cloned()
     }
 
     /// A file that a host may fetch.
-    pub fn describe(&self, digest: [u8; 32], file: Arc<File>) {
+    pub(crate) fn describe(&self, digest: [u8; 32], file: Arc<File>) {
         lock(&self.described).insert(digest, file);
     }
 }
 
 impl DeputyThread {
     /// A thread serving `slot` of the window at `place`.
-    pub fn new(tid: i32, deputy: Arc<Deputy>, place: Place, slot: Slot) -> DeputyThread {
+    pub(crate) fn new(tid: i32, deputy: Arc<Deputy>, place: Place, slot: Slot) -> DeputyThread {
         DeputyThread {
             tid,
             deputy,
@@ -189,12 +189,12 @@ impl DeputyThread {
     }
 
     /// Ends the call under way, if any, with `result`, since the thread will not.
-    pub fn finish(&self, result: i64) {
+    pub(crate) fn finish(&self, result: i64) {
         self.place.window.finish(self.slot_index, result);
     }
 
     /// Whether request `request` is under way.
-    pub fn is_executing(&self, request: u64) -> bool {
+    pub(crate) fn is_executing(&self, request: u64) -> bool {
         self.request.load(Ordering::SeqCst) == request && self.place.window.is_busy(self.slot_index)
     }
 }

@@ -43,15 +43,25 @@ impl From<LaneError> for End {
 }
 
 /// Thread id in a Bind frame; 0: none.
-pub fn bound_thread(frame: &Frame<'_>) -> i32 {
-    frame.payload.first_chunk::<4>().map_or(0, |bytes| i32::from_le_bytes(*bytes))
+pub(crate) fn bound_thread(frame: &Frame<'_>) -> i32 {
+    frame
+        .payload
+        .first_chunk::<4>()
+        .map_or(0, |bytes| i32::from_le_bytes(*bytes))
 }
 
 /// Serves a lane, bound to thread `tid`, until it ends.
-pub fn serve(job: &Arc<Job>, sender: Sender, mut receiver: Receiver, tid: i32) {
-    let mut server = Server { job, thread: job.thread(tid), sender };
+pub(crate) fn serve(job: &Arc<Job>, sender: Sender, mut receiver: Receiver, tid: i32) {
+    let mut server = Server {
+        job,
+        thread: job.thread(tid),
+        sender,
+    };
     loop {
-        let served = receiver.recv().map_err(End::from).and_then(|frame| server.serve(&frame));
+        let served = receiver
+            .recv()
+            .map_err(End::from)
+            .and_then(|frame| server.serve(&frame));
         match served {
             Ok(()) => {}
             Err(End::Lane(LaneError::Closed)) => return,
@@ -88,12 +98,19 @@ impl Server<'_> {
     }
 
     /// Sends a result without data.
-    fn answer(&mut self, frame: &Frame<'_>, result: i64, thread: Option<&DeputyThread>) -> Result<(), End> {
+    fn answer(
+        &mut self,
+        frame: &Frame<'_>,
+        result: i64,
+        thread: Option<&DeputyThread>,
+    ) -> Result<(), End> {
         let signals = thread.map_or(0, |t| t.deputy.signals.load(Ordering::SeqCst));
         let out = self.sender.begin();
         out.extend_from_slice(&result.to_le_bytes());
         out.extend_from_slice(&signals.to_le_bytes());
-        Ok(self.sender.send(Kind::Result, frame.lease_epoch, frame.request)?)
+        Ok(self
+            .sender
+            .send(Kind::Result, frame.lease_epoch, frame.request)?)
     }
 
     /// Any call that the table can describe, execve included.
@@ -111,7 +128,9 @@ impl Server<'_> {
             // The process has a new thread object, window and slot.
             self.thread = self.job.thread(thread.deputy.pid);
         }
-        Ok(self.sender.send(Kind::Result, frame.lease_epoch, frame.request)?)
+        Ok(self
+            .sender
+            .send(Kind::Result, frame.lease_epoch, frame.request)?)
     }
 
     /// A call of the clone family. The child's slot must exist before the
@@ -148,14 +167,18 @@ impl Server<'_> {
         let Some((image, pages)) = lock(&thread.deputy.image).take() else {
             return self.answer(frame, GONE, Some(thread));
         };
-        let encoded = image.encode().map_err(|_| End::Malformed("an image that cannot be encoded"))?;
+        let encoded = image
+            .encode()
+            .map_err(|_| End::Malformed("an image that cannot be encoded"))?;
         for bytes in [encoded.as_slice(), pages.as_slice()] {
             let out = self.sender.begin();
             out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-            self.sender.send(Kind::ImagePart, frame.lease_epoch, frame.request)?;
+            self.sender
+                .send(Kind::ImagePart, frame.lease_epoch, frame.request)?;
             for part in bytes.chunks(PART_BYTES) {
                 self.sender.begin().extend_from_slice(part);
-                self.sender.send(Kind::ImagePart, frame.lease_epoch, frame.request)?;
+                self.sender
+                    .send(Kind::ImagePart, frame.lease_epoch, frame.request)?;
             }
         }
         Ok(())
@@ -164,7 +187,10 @@ impl Server<'_> {
     /// What is behind a descriptor, for mapping it: the answer is errno and, if
     /// that is zero, the file's identity.
     fn describe(&mut self, frame: &Frame<'_>, thread: &DeputyThread) -> Result<(), End> {
-        let fd = frame.payload.first_chunk::<4>().map(|b| i32::from_le_bytes(*b));
+        let fd = frame
+            .payload
+            .first_chunk::<4>()
+            .map(|b| i32::from_le_bytes(*b));
         let fd = fd.ok_or(End::Malformed("no descriptor to describe"))?;
         let described = describe(self.job, thread, fd);
         let out = self.sender.begin();
@@ -175,13 +201,21 @@ impl Server<'_> {
             }
             Err(errno) => out.extend_from_slice(&errno.to_le_bytes()),
         }
-        Ok(self.sender.send(Kind::FileDescribed, frame.lease_epoch, frame.request)?)
+        Ok(self
+            .sender
+            .send(Kind::FileDescribed, frame.lease_epoch, frame.request)?)
     }
 
     /// A part of a file that was described before: digest, offset in; bytes out.
     fn file(&mut self, frame: &Frame<'_>) -> Result<(), End> {
-        let (digest, rest) = frame.payload.split_first_chunk::<32>().ok_or(End::Malformed("no digest"))?;
-        let offset = rest.first_chunk::<8>().map(|b| u64::from_le_bytes(*b)).ok_or(End::Malformed("no offset"))?;
+        let (digest, rest) = frame
+            .payload
+            .split_first_chunk::<32>()
+            .ok_or(End::Malformed("no digest"))?;
+        let offset = rest
+            .first_chunk::<8>()
+            .map(|b| u64::from_le_bytes(*b))
+            .ok_or(End::Malformed("no offset"))?;
         let file = lock(&self.job.described).get(digest).cloned();
         let file = file.ok_or(End::Malformed("a file that was never described"))?;
         let out = self.sender.begin();
@@ -190,7 +224,9 @@ impl Server<'_> {
         // A failed read is an empty part: the host sees that the file is short.
         let n = file.read_at(&mut out[from..], offset).unwrap_or(0);
         out.truncate(from + n);
-        Ok(self.sender.send(Kind::FilePart, frame.lease_epoch, frame.request)?)
+        Ok(self
+            .sender
+            .send(Kind::FilePart, frame.lease_epoch, frame.request)?)
     }
 }
 
@@ -200,7 +236,10 @@ fn execute(thread: &DeputyThread, slot: &mut Slot, call: &WireCall<'_>, request:
     let base = thread.place.address + slot.data_offset();
     let args = call.place(slot.data(), base);
     thread.request.store(request, Ordering::SeqCst);
-    slot.post(&[Call { nr: u64::from(call.nr), args }]);
+    slot.post(&[Call {
+        nr: u64::from(call.nr),
+        args,
+    }]);
     slot.wait(None);
     slot.result(0)
 }
@@ -229,24 +268,47 @@ fn more_window(thread: &DeputyThread, slot: &mut Slot, address: u64) -> Result<P
     let name = thread.place.address + slot.data_offset();
     let bytes = GEOMETRY.bytes() as u64;
     slot.data()[..16].copy_from_slice(b"homenode-window\0");
-    let check = |result: i64| if result < 0 { Err(-result as i32) } else { Ok(result as u64) };
-    let fd = check(slot.call(Call::new(libc::SYS_memfd_create, &[name, u64::from(libc::MFD_CLOEXEC)])))?;
+    let check = |result: i64| {
+        if result < 0 {
+            Err(-result as i32)
+        } else {
+            Ok(result as u64)
+        }
+    };
+    let fd = check(slot.call(Call::new(
+        libc::SYS_memfd_create,
+        &[name, u64::from(libc::MFD_CLOEXEC)],
+    )))?;
     let made = check(slot.call(Call::new(libc::SYS_ftruncate, &[fd, bytes]))).and_then(|_| {
         let flags = (libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE) as u64;
-        check(slot.call(Call::new(libc::SYS_mmap, &[address, bytes, 7, flags, fd, 0])))?;
+        check(slot.call(Call::new(
+            libc::SYS_mmap,
+            &[address, bytes, 7, flags, fd, 0],
+        )))?;
         let file = pidfd::getfd(thread.deputy.pidfd.as_fd(), fd as i32);
         let window = file.and_then(|file| Window::create(&File::from(file), GEOMETRY));
         window.map_err(|error| error.raw_os_error().unwrap_or(libc::ENOMEM))
     });
     slot.call(Call::new(libc::SYS_close, &[fd]));
-    Ok(Place { window: made?, address })
+    Ok(Place {
+        window: made?,
+        address,
+    })
 }
 
 fn describe(job: &Job, thread: &DeputyThread, fd: i32) -> Result<FileIdentity, i32> {
     let errno = |error: std::io::Error| error.raw_os_error().unwrap_or(libc::ENODEV);
     let file = File::from(pidfd::getfd(thread.deputy.pidfd.as_fd(), fd).map_err(errno)?);
     let (digest, bytes) = job.digests.of(&file).map_err(errno)?;
-    let link = std::fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file))).map_err(errno)?;
+    let link = std::fs::read_link(format!(
+        "/proc/self/fd/{}",
+        std::os::fd::AsRawFd::as_raw_fd(&file)
+    ))
+    .map_err(errno)?;
     job.describe(digest, Arc::new(file));
-    Ok(FileIdentity { digest, bytes, path: link.to_string_lossy().into_owned() })
+    Ok(FileIdentity {
+        digest,
+        bytes,
+        path: link.to_string_lossy().into_owned(),
+    })
 }

@@ -25,7 +25,8 @@ use sys::ready::Bell;
 /// # Errors
 /// Before the job has started: told to mosexec too, which reports it.
 pub fn run() -> anyhow::Result<()> {
-    let mut channel = setup::Channel::inherited().context("this program is started by mosexec, not by hand")?;
+    let mut channel =
+        setup::Channel::inherited().context("this program is started by mosexec, not by hand")?;
     let setup = channel.receive().context("read what mosexec wants")?;
     setup::start_log(setup.log.as_deref());
     let bell = Bell::new().context("prepare to wait for processes")?;
@@ -33,7 +34,10 @@ pub fn run() -> anyhow::Result<()> {
     let started = hosts::start(&job, &setup).and_then(|()| tracer::Tracer::attach(&job, &setup));
     match started {
         Ok(tracer) => {
-            channel.stream.write_all(b"ready\n").context("tell mosexec")?;
+            channel
+                .stream
+                .write_all(b"ready\n")
+                .context("tell mosexec")?;
             drop(channel);
             tracer.run()
         }

@@ -44,7 +44,9 @@ impl Channel {
     /// Takes over descriptor [`DESCRIPTOR`].
     pub fn inherited() -> anyhow::Result<Channel> {
         let fd = sys::process::inherited(DESCRIPTOR).context("descriptor 3 is not open")?;
-        Ok(Channel { stream: UnixStream::from(fd) })
+        Ok(Channel {
+            stream: UnixStream::from(fd),
+        })
     }
 
     /// Reads the setup.
@@ -67,5 +69,10 @@ impl Channel {
 pub fn start_log(filter: Option<&str>) {
     let Some(filter) = filter else { return };
     let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(filter);
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).without_time().init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .without_time()
+        .init();
 }

@@ -54,7 +54,7 @@ struct Tracee {
 }
 
 /// The tracer of one job.
-pub struct Tracer {
+pub(crate) struct Tracer {
     job: Arc<Job>,
     tracees: HashMap<i32, Tracee>,
     /// Stopped at birth before their parent's event told whose they are.
@@ -66,7 +66,7 @@ type Result<T> = std::io::Result<T>;
 
 impl Tracer {
     /// Seizes the process that will become the command.
-    pub fn attach(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<Tracer> {
+    pub(crate) fn attach(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<Tracer> {
         ptrace::seize(setup.target, HOME_OPTIONS).with_context(|| {
             format!(
                 "trace process {} (where kernel.yama.ptrace_scope is 2 or 3, only root may; \
@@ -74,18 +74,31 @@ impl Tracer {
                 setup.target
             )
         })?;
-        let mut tracer = Tracer { job: Arc::clone(job), tracees: HashMap::new(), early: HashSet::new(), next_signal: 1 };
+        let mut tracer = Tracer {
+            job: Arc::clone(job),
+            tracees: HashMap::new(),
+            early: HashSet::new(),
+            next_signal: 1,
+        };
         tracer.adopt(setup.target, setup.target, None);
         Ok(tracer)
     }
 
     fn adopt(&mut self, tid: i32, pid: i32, thread: Option<Arc<DeputyThread>>) {
-        let tracee = Tracee { pid, thread, interrupt: None, ending: None, newborn: false, stopped: false, own_signal: None };
+        let tracee = Tracee {
+            pid,
+            thread,
+            interrupt: None,
+            ending: None,
+            newborn: false,
+            stopped: false,
+            own_signal: None,
+        };
         self.tracees.insert(tid, tracee);
     }
 
     /// Traces until no process of the job is left.
-    pub fn run(mut self) -> anyhow::Result<()> {
+    pub(crate) fn run(mut self) -> anyhow::Result<()> {
         loop {
             loop {
                 match ptrace::wait(-1, true) {
@@ -113,9 +126,18 @@ impl Tracer {
                 Ok(())
             }
             Change::Signal(signal) => self.signal(tid, signal),
-            Change::Event { event: EVENT_STOP, signal } => self.stop(tid, signal),
-            Change::Event { event: libc::PTRACE_EVENT_EXEC, .. } => self.executed(tid),
-            Change::Event { event: libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE, .. } => self.born(tid),
+            Change::Event {
+                event: EVENT_STOP,
+                signal,
+            } => self.stop(tid, signal),
+            Change::Event {
+                event: libc::PTRACE_EVENT_EXEC,
+                ..
+            } => self.executed(tid),
+            Change::Event {
+                event: libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE,
+                ..
+            } => self.born(tid),
             Change::Event { .. } => ptrace::resume(tid, 0),
         };
         if let Err(error) = result {
@@ -127,7 +149,9 @@ impl Tracer {
     /// A thread, or the process whose leader it is, has ended.
     fn ended(&mut self, tid: i32) {
         self.early.remove(&tid);
-        let Some(tracee) = self.tracees.remove(&tid) else { return };
+        let Some(tracee) = self.tracees.remove(&tid) else {
+            return;
+        };
         if let Some(thread) = tracee.thread {
             lock(&self.job.threads).remove(&tid);
             thread.finish(GONE);
@@ -158,7 +182,9 @@ impl Tracer {
 
     fn born_deputy(&mut self, child: i32, parent: &Arc<DeputyThread>) -> Result<()> {
         let Some((place, slot)) = lock(&parent.newborn).take() else {
-            return Err(std::io::Error::other("a deputy forked without being asked to"));
+            return Err(std::io::Error::other(
+                "a deputy forked without being asked to",
+            ));
         };
         let is_thread = parent.newborn_is_thread.load(Ordering::SeqCst);
         let deputy = if is_thread {
@@ -205,7 +231,10 @@ impl Tracer {
             }
             return ptrace::listen(tid);
         }
-        if std::mem::replace(&mut tracee.stopped, false) && tracee.thread.is_some() && tracee.pid == tid {
+        if std::mem::replace(&mut tracee.stopped, false)
+            && tracee.thread.is_some()
+            && tracee.pid == tid
+        {
             let pid = tracee.pid;
             self.job.tell_host(&ToHost::Thaw { pid });
         }
@@ -214,12 +243,16 @@ impl Tracer {
 
     /// Resumes a stopped thread after what was asked for its next stop.
     fn go_on(&mut self, tid: i32) -> Result<()> {
-        let Some(tracee) = self.tracees.get_mut(&tid) else { return ptrace::resume(tid, 0) };
+        let Some(tracee) = self.tracees.get_mut(&tid) else {
+            return ptrace::resume(tid, 0);
+        };
         if std::mem::take(&mut tracee.newborn) {
             return self.start_newborn(tid);
         }
         let (interrupt, ending) = (tracee.interrupt.take(), tracee.ending.take());
-        let Some(thread) = tracee.thread.clone() else { return ptrace::resume(tid, 0) };
+        let Some(thread) = tracee.thread.clone() else {
+            return ptrace::resume(tid, 0);
+        };
         match ending {
             Some(Ending::Signal(signal)) => {
                 tracee.own_signal = Some(signal);
@@ -271,11 +304,20 @@ impl Tracer {
         // A process-directed signal goes to the leader if that is alive.
         const SI_TKILL: i32 = -6;
         let code = i32::from_ne_bytes([info[8], info[9], info[10], info[11]]);
-        let target = if code == SI_TKILL || tid != tracee.pid { tid } else { 0 };
+        let target = if code == SI_TKILL || tid != tracee.pid {
+            tid
+        } else {
+            0
+        };
         let pid = tracee.pid;
         let seq = self.next_signal;
         self.next_signal += 1;
-        self.job.tell_host(&ToHost::Signal { pid, tid: target, seq, info });
+        self.job.tell_host(&ToHost::Signal {
+            pid,
+            tid: target,
+            seq,
+            info,
+        });
         thread.deputy.signals.store(seq, Ordering::SeqCst);
         ptrace::resume(tid, 0)
     }
@@ -311,7 +353,12 @@ impl Tracer {
 
     /// After an execve only the caller is left, with the leader's id.
     fn forget_threads_of(&mut self, pid: i32, former: i32) {
-        let gone: Vec<i32> = self.tracees.iter().filter(|(_, t)| t.pid == pid).map(|(tid, _)| *tid).collect();
+        let gone: Vec<i32> = self
+            .tracees
+            .iter()
+            .filter(|(_, t)| t.pid == pid)
+            .map(|(tid, _)| *tid)
+            .collect();
         for tid in gone {
             if let Some(thread) = self.tracees.remove(&tid).and_then(|t| t.thread) {
                 lock(&self.job.threads).remove(&tid);
@@ -325,7 +372,10 @@ impl Tracer {
     /// Captures a process that has just executed a program and makes a deputy of it.
     fn send_away(&mut self, pid: i32) -> std::result::Result<Arc<DeputyThread>, ImageError> {
         if self.job.node == HOME_NODE {
-            return Err(ImageError::Stays { pid, reason: "home is where it was asked to run".into() });
+            return Err(ImageError::Stays {
+                pid,
+                reason: "home is where it was asked to run".into(),
+            });
         }
         let image = capture::after_exec(pid, &self.job.digests)?;
         let mut pages = Vec::with_capacity(image.page_bytes() as usize);
@@ -334,7 +384,12 @@ impl Tracer {
         let step = |doing| ImageError::step(doing, pid);
         ptrace::set_options(pid, DEPUTY_OPTIONS).map_err(step("set the tracing options"))?;
         let pidfd = pidfd::open(pid).map_err(step("open the process"))?;
-        let Deputised { window, address, slot, signals } = deputy::deputise(pid, &image)?;
+        let Deputised {
+            window,
+            address,
+            slot,
+            signals,
+        } = deputy::deputise(pid, &image)?;
         let place = Place { window, address };
         let deputy = Arc::new(Deputy {
             pid,
@@ -366,7 +421,10 @@ impl Tracer {
             Order::EndThread { tid } => self.end_thread(tid),
             Order::Stop { pid, signal } => self.stop_by(pid, signal),
             Order::Cannot { pid, reason } => {
-                self.message(pid, &format!("process {pid} cannot run on its host: {reason}"));
+                self.message(
+                    pid,
+                    &format!("process {pid} cannot run on its host: {reason}"),
+                );
                 ptrace::kill(pid, libc::SIGKILL)
             }
             Order::HostLost { reason } => {
@@ -380,8 +438,14 @@ impl Tracer {
     }
 
     fn interrupt(&mut self, tid: i32, request: u64) -> Result<()> {
-        let Some(tracee) = self.tracees.get_mut(&tid) else { return Ok(()) };
-        if !tracee.thread.as_ref().is_some_and(|t| t.is_executing(request)) {
+        let Some(tracee) = self.tracees.get_mut(&tid) else {
+            return Ok(());
+        };
+        if !tracee
+            .thread
+            .as_ref()
+            .is_some_and(|t| t.is_executing(request))
+        {
             return Ok(());
         }
         tracee.interrupt = Some(request);
@@ -390,8 +454,12 @@ impl Tracer {
 
     /// The body has ended: so does the deputy, in the same way.
     fn end(&mut self, pid: i32, wait_status: i32) -> Result<()> {
-        let Some(tracee) = self.tracees.get_mut(&pid) else { return Ok(()) };
-        let Some(thread) = tracee.thread.clone() else { return Ok(()) };
+        let Some(tracee) = self.tracees.get_mut(&pid) else {
+            return Ok(());
+        };
+        let Some(thread) = tracee.thread.clone() else {
+            return Ok(());
+        };
         let ending = if libc::WIFSIGNALED(wait_status) {
             Ending::Signal(libc::WTERMSIG(wait_status))
         } else {
@@ -404,7 +472,9 @@ impl Tracer {
             tracee.own_signal = Some(signal);
             return ptrace::tgkill(pid, pid, signal);
         }
-        let Ending::Code(code) = ending else { return Ok(()) };
+        let Ending::Code(code) = ending else {
+            return Ok(());
+        };
         if let Ok(mut slot) = thread.slot.try_lock()
             && !thread.place.window.is_busy(thread.slot_index)
         {
@@ -427,14 +497,21 @@ impl Tracer {
 
     /// Puts a stop signal into the deputy, for its default action.
     fn stop_by(&mut self, pid: i32, signal: i32) -> Result<()> {
-        let Some(tracee) = self.tracees.get_mut(&pid) else { return Ok(()) };
+        let Some(tracee) = self.tracees.get_mut(&pid) else {
+            return Ok(());
+        };
         tracee.own_signal = Some(signal);
         ptrace::tgkill(pid, pid, signal)
     }
 
     /// Guests of a lost host end as if killed; each tells its user why.
     fn host_lost(&mut self, reason: &str) {
-        let pids: Vec<i32> = self.tracees.iter().filter(|(tid, t)| **tid == t.pid && t.thread.is_some()).map(|(tid, _)| *tid).collect();
+        let pids: Vec<i32> = self
+            .tracees
+            .iter()
+            .filter(|(tid, t)| **tid == t.pid && t.thread.is_some())
+            .map(|(tid, _)| *tid)
+            .collect();
         let node = self.job.node;
         for (index, pid) in pids.into_iter().enumerate() {
             if index == 0 {
@@ -448,7 +525,10 @@ impl Tracer {
     /// Writes to the standard error of `pid`.
     fn message(&self, pid: i32, text: &str) {
         let stderr = pidfd::open(pid).and_then(|process| pidfd::getfd(process.as_fd(), 2));
-        match stderr.map(File::from).and_then(|mut stderr| writeln!(stderr, "mosexec: {text}")) {
+        match stderr
+            .map(File::from)
+            .and_then(|mut stderr| writeln!(stderr, "mosexec: {text}"))
+        {
             Ok(()) => {}
             Err(_) => tracing::error!("{text}"),
         }
@@ -458,11 +538,16 @@ impl Tracer {
 /// Process that thread `tid` belongs to.
 fn process_of(tid: i32) -> i32 {
     let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
-    status_field(&status, "Tgid:").and_then(|pid| pid.parse().ok()).unwrap_or(tid)
+    status_field(&status, "Tgid:")
+        .and_then(|pid| pid.parse().ok())
+        .unwrap_or(tid)
 }
 
 /// Whether the deputy itself has caused this signal: a fault in the stub.
 fn is_own_fault(signal: i32, info: &ptrace::SignalInfo) -> bool {
     let code = i32::from_ne_bytes([info[8], info[9], info[10], info[11]]);
-    matches!(signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE | libc::SIGTRAP) && code > 0
+    matches!(
+        signal,
+        libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE | libc::SIGTRAP
+    ) && code > 0
 }

@@ -6,10 +6,10 @@ use std::os::unix::fs::MetadataExt;
 use sys::ptrace::{self, Registers};
 use sys::vm;
 
+use crate::ImageError;
 use crate::files::{Digests, FileIdentity};
 use crate::maps::{self, Line};
 use crate::schema::{Backing, Image, MmFields, PAGE_BYTES, PageRun, SignalAction, Thread, VERSION};
-use crate::ImageError;
 
 /// Program header of an executable that has gained privileges, getauxval(3).
 const AT_SECURE: u64 = 23;
@@ -56,17 +56,30 @@ pub fn after_exec(pid: i32, digests: &Digests) -> Result<Image, ImageError> {
 
 /// Programs that must stay: other ABIs, gained privileges, own filters.
 fn refuse_foreign(pid: i32) -> Result<(), ImageError> {
-    let stays = |reason: &str| ImageError::Stays { pid, reason: reason.to_owned() };
-    let auxv = fs::read(format!("/proc/{pid}/auxv")).map_err(ImageError::step("read the auxiliary vector", pid))?;
+    let stays = |reason: &str| ImageError::Stays {
+        pid,
+        reason: reason.to_owned(),
+    };
+    let auxv = fs::read(format!("/proc/{pid}/auxv"))
+        .map_err(ImageError::step("read the auxiliary vector", pid))?;
     let mut ended = false;
     for pair in auxv.chunks_exact(16) {
-        let word = |at: usize| pair[at..at + 8].iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b));
+        let word = |at: usize| {
+            pair[at..at + 8]
+                .iter()
+                .rev()
+                .fold(0u64, |n, b| n << 8 | u64::from(*b))
+        };
         match (word(0), word(8)) {
             (AT_NULL, _) => {
                 ended = true;
                 break;
             }
-            (AT_SECURE, 1) => return Err(stays("it runs with privileges gained from its file (setuid)")),
+            (AT_SECURE, 1) => {
+                return Err(stays(
+                    "it runs with privileges gained from its file (setuid)",
+                ));
+            }
             _ => {}
         }
     }
@@ -77,7 +90,8 @@ fn refuse_foreign(pid: i32) -> Result<(), ImageError> {
     if !ended || matches!(class, Ok(1)) {
         return Err(stays("it is a 32-bit program"));
     }
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).map_err(ImageError::step("read the status", pid))?;
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))
+        .map_err(ImageError::step("read the status", pid))?;
     if status_field(&status, "Seccomp:").is_some_and(|mode| mode != "0") {
         return Err(stays("it runs under a seccomp filter of its own"));
     }
@@ -86,7 +100,10 @@ fn refuse_foreign(pid: i32) -> Result<(), ImageError> {
 
 /// Value of a line of `/proc/PID/status`.
 pub fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
-    status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .map(str::trim)
 }
 
 fn comm(pid: i32) -> std::io::Result<Vec<u8>> {
@@ -101,7 +118,11 @@ fn mm_fields(pid: i32) -> std::io::Result<MmFields> {
     let stat = fs::read(format!("/proc/{pid}/stat"))?;
     let stat = String::from_utf8_lossy(&stat);
     let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let fields: Vec<u64> = rest.split_whitespace().skip(1).map(|f| f.parse().unwrap_or(0)).collect();
+    let fields: Vec<u64> = rest
+        .split_whitespace()
+        .skip(1)
+        .map(|f| f.parse().unwrap_or(0))
+        .collect();
     // `fields[0]` is field 4 of proc_pid_stat(5).
     let field = |number: usize| fields.get(number - 4).copied().unwrap_or(0);
     Ok(MmFields {
@@ -123,10 +144,15 @@ fn mm_fields(pid: i32) -> std::io::Result<MmFields> {
 fn ignored_signals(pid: i32) -> std::io::Result<Vec<SignalAction>> {
     const SIG_IGN: u64 = 1;
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let set = status_field(&status, "SigIgn:").and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
+    let set = status_field(&status, "SigIgn:")
+        .and_then(|hex| u64::from_str_radix(hex, 16).ok())
+        .unwrap_or(0);
     Ok((1..=64)
         .filter(|signal| set >> (signal - 1) & 1 == 1)
-        .map(|signal| SignalAction { signal, action: [SIG_IGN, 0, 0, 0] })
+        .map(|signal| SignalAction {
+            signal,
+            action: [SIG_IGN, 0, 0, 0],
+        })
         .collect())
 }
 
@@ -140,7 +166,10 @@ fn add_mapping(image: &mut Image, line: &Line, digests: &Digests) -> Result<(), 
         _ if line.shared => return Err(stays(format!("it has shared memory ({})", line.name))),
         _ if line.inode == 0 => Backing::Anonymous,
         _ => match identify(line, digests) {
-            Ok(identity) => Backing::File { file: file_index(image, identity), offset: line.offset },
+            Ok(identity) => Backing::File {
+                file: file_index(image, identity),
+                offset: line.offset,
+            },
             // Not to be had by content (deleted, replaced, unreadable, too
             // large): its pages are shipped instead.
             Err(_) => Backing::Anonymous,
@@ -149,9 +178,13 @@ fn add_mapping(image: &mut Image, line: &Line, digests: &Digests) -> Result<(), 
     let from_file = line.inode != 0;
     if !matches!(backing, Backing::Vdso | Backing::Vvar) {
         let runs = if from_file && backing == Backing::Anonymous {
-            vec![PageRun { start: line.start, count: (line.end - line.start) / PAGE_BYTES }]
+            vec![PageRun {
+                start: line.start,
+                count: (line.end - line.start) / PAGE_BYTES,
+            }]
         } else {
-            maps::written_pages(pid, line.start, line.end).map_err(ImageError::step("read the page map", pid))?
+            maps::written_pages(pid, line.start, line.end)
+                .map_err(ImageError::step("read the page map", pid))?
         };
         image.pages.extend(runs);
     }
@@ -173,7 +206,11 @@ fn identify(line: &Line, digests: &Digests) -> std::io::Result<FileIdentity> {
         return Err(std::io::Error::other("another file has this name now"));
     }
     let (digest, bytes) = digests.of(&file)?;
-    Ok(FileIdentity { digest, bytes, path: line.name.clone() })
+    Ok(FileIdentity {
+        digest,
+        bytes,
+        path: line.name.clone(),
+    })
 }
 
 fn file_index(image: &mut Image, identity: FileIdentity) -> u32 {
@@ -196,7 +233,10 @@ pub fn pages(image: &Image, into: &mut Vec<u8>) -> Result<(), ImageError> {
         while done < length {
             match vm::read(image.pid, run.start + done as u64, &mut into[from + done..]) {
                 Ok(0) | Err(_) if !vm_alive(image.pid) => {
-                    return Err(ImageError::Stays { pid: image.pid, reason: "it has ended".into() });
+                    return Err(ImageError::Stays {
+                        pid: image.pid,
+                        reason: "it has ended".into(),
+                    });
                 }
                 Ok(0) | Err(_) => done += PAGE_BYTES as usize,
                 Ok(n) => done += n,
@@ -213,8 +253,9 @@ fn vm_alive(pid: i32) -> bool {
 /// Registers as words in the kernel's order.
 pub fn to_words(r: &Registers) -> [u64; 27] {
     [
-        r.r15, r.r14, r.r13, r.r12, r.rbp, r.rbx, r.r11, r.r10, r.r9, r.r8, r.rax, r.rcx, r.rdx, r.rsi, r.rdi,
-        r.orig_rax, r.rip, r.cs, r.eflags, r.rsp, r.ss, r.fs_base, r.gs_base, r.ds, r.es, r.fs, r.gs,
+        r.r15, r.r14, r.r13, r.r12, r.rbp, r.rbx, r.r11, r.r10, r.r9, r.r8, r.rax, r.rcx, r.rdx,
+        r.rsi, r.rdi, r.orig_rax, r.rip, r.cs, r.eflags, r.rsp, r.ss, r.fs_base, r.gs_base, r.ds,
+        r.es, r.fs, r.gs,
     ]
 }
 

@@ -13,15 +13,23 @@ use sys::pidfd;
 use sys::ptrace::{self, Change, Registers};
 use sys::window::{Call, Geometry, Slot, Window};
 
-use crate::schema::{Image, PAGE_BYTES};
 use crate::ImageError;
+use crate::schema::{Image, PAGE_BYTES};
 
 /// Slots and buffers of a deputy: room for 16 threads or children before
 /// another window is needed, and for the largest call with its structures.
-pub const GEOMETRY: Geometry = Geometry { slots: 16, data_bytes: 5 << 19 };
+pub const GEOMETRY: Geometry = Geometry {
+    slots: 16,
+    data_bytes: 5 << 19,
+};
 
 /// Where the window may stand in a deputy; the first that is free is taken.
-pub const PLACES: [u64; 4] = [0x1_0000_0000, 0x10_0000_0000, 0x100_0000_0000, 0x6000_0000_0000];
+pub const PLACES: [u64; 4] = [
+    0x1_0000_0000,
+    0x10_0000_0000,
+    0x100_0000_0000,
+    0x6000_0000_0000,
+];
 /// Distance between the windows of one deputy.
 pub const WINDOW_STRIDE: u64 = 64 << 20;
 const TASK_END: u64 = 0x7fff_ffff_f000;
@@ -69,7 +77,9 @@ pub fn deputise(pid: i32, image: &Image) -> Result<Deputised, ImageError> {
             return Err(error);
         }
     };
-    let mut slot = window.take_slot().ok_or_else(|| ImageError::Refused("a new window without a free slot".into()))?;
+    let mut slot = window
+        .take_slot()
+        .ok_or_else(|| ImageError::Refused("a new window without a free slot".into()))?;
     let mut regs = old;
     point_at_slot(&mut regs, address, &slot);
     ptrace::set_registers(pid, &regs).map_err(step("point the thread at the stub"))?;
@@ -77,7 +87,12 @@ pub fn deputise(pid: i32, image: &Image) -> Result<Deputised, ImageError> {
     ptrace::set_signal_mask(pid, 0).map_err(step("unblock the signals"))?;
     slot.post(&drop_memory(image, address, window.bytes() as u64, fd));
     ptrace::resume(pid, 0).map_err(step("start the stub"))?;
-    Ok(Deputised { window, address, slot, signals })
+    Ok(Deputised {
+        window,
+        address,
+        slot,
+        signals,
+    })
 }
 
 /// Registers of a thread that is about to serve `slot` of the window at `address`.
@@ -92,7 +107,12 @@ pub fn point_at_slot(regs: &mut Registers, address: u64, slot: &Slot) {
 /// First place for the window that no mapping of `image` touches.
 fn place(image: &Image) -> Option<u64> {
     let bytes = GEOMETRY.bytes() as u64;
-    PLACES.into_iter().find(|at| image.mappings.iter().all(|m| m.end <= *at || m.start >= at + bytes))
+    PLACES.into_iter().find(|at| {
+        image
+            .mappings
+            .iter()
+            .all(|m| m.end <= *at || m.start >= at + bytes)
+    })
 }
 
 /// Runs a few instructions in the process that make a memfd and map it.
@@ -108,7 +128,10 @@ fn map_window(
     let mut saved = vec![0; code.len().next_multiple_of(8)];
     let n = sys::vm::read(pid, old.rip, &mut saved).map_err(step("read the entry point"))?;
     if n != saved.len() {
-        return Err(ImageError::Stays { pid, reason: "its entry point is at the end of a mapping".into() });
+        return Err(ImageError::Stays {
+            pid,
+            reason: "its entry point is at the end of a mapping".into(),
+        });
     }
     ptrace::poke(pid, old.rip, &code).map_err(step("write to the entry point"))?;
     let result = run_to_trap(pid, signals);
@@ -116,11 +139,16 @@ fn map_window(
     let regs = result?;
     if regs.rax != address {
         let source = io::Error::from_raw_os_error(-(regs.rax as i64) as i32);
-        return Err(ImageError::Step { doing: "map the window", pid, source });
+        return Err(ImageError::Step {
+            doing: "map the window",
+            pid,
+            source,
+        });
     }
     let process = pidfd::open(pid).map_err(step("open the process"))?;
     let file = pidfd::getfd(process.as_fd(), regs.r14 as i32).map_err(step("fetch the window"))?;
-    let window = Window::create(&File::from(file), GEOMETRY).map_err(step("map the window here"))?;
+    let window =
+        Window::create(&File::from(file), GEOMETRY).map_err(step("map the window here"))?;
     Ok((window, regs.r14))
 }
 
@@ -136,9 +164,14 @@ fn run_to_trap(pid: i32, signals: &mut Vec<i32>) -> Result<Registers, ImageError
                 signals.push(signal);
                 ptrace::resume(pid, 0).map_err(step("run"))?;
             }
-            Some((_, Change::Event { .. })) | None => ptrace::resume(pid, 0).map_err(step("run"))?,
+            Some((_, Change::Event { .. })) | None => {
+                ptrace::resume(pid, 0).map_err(step("run"))?
+            }
             Some((_, Change::Exited(_) | Change::Killed { .. })) => {
-                return Err(ImageError::Stays { pid, reason: "it has ended".into() });
+                return Err(ImageError::Stays {
+                    pid,
+                    reason: "it has ended".into(),
+                });
             }
         }
     }
@@ -190,7 +223,10 @@ fn drop_memory(image: &Image, window: u64, window_bytes: u64, fd: u64) -> Vec<Ca
     let mut keep = vec![(window, window + window_bytes)];
     let (from, to) = (image.mm.arg_start, image.mm.env_end);
     if from != 0 && to > from {
-        keep.push((from / PAGE_BYTES * PAGE_BYTES, to.next_multiple_of(PAGE_BYTES)));
+        keep.push((
+            from / PAGE_BYTES * PAGE_BYTES,
+            to.next_multiple_of(PAGE_BYTES),
+        ));
     }
     keep.sort_unstable();
     let mut calls = vec![Call::new(libc::SYS_close, &[fd])];

@@ -100,7 +100,10 @@ impl LocalFiles {
     pub fn find(&self, wanted: &FileIdentity) -> Option<Arc<File>> {
         let known = self.lock().get(&wanted.digest).cloned();
         if let Some(file) = known
-            && self.digests.of(&file).is_ok_and(|(digest, _)| digest == wanted.digest)
+            && self
+                .digests
+                .of(&file)
+                .is_ok_and(|(digest, _)| digest == wanted.digest)
         {
             return Some(file);
         }
@@ -113,7 +116,10 @@ impl LocalFiles {
     pub fn adopt(&self, wanted: &FileIdentity, file: File) -> io::Result<Arc<File>> {
         let (digest, _) = self.digests.of(&file)?;
         if digest != wanted.digest {
-            return Err(io::Error::other(format!("{} changed on its way", wanted.path)));
+            return Err(io::Error::other(format!(
+                "{} changed on its way",
+                wanted.path
+            )));
         }
         Ok(self.insert(digest, file))
     }

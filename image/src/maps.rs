@@ -37,15 +37,24 @@ pub fn parse_line(line: &str) -> Option<Line> {
     let inode = parts.next()?;
     let name = parts.next().unwrap_or("").trim_start();
     let bit = |at: usize, letter: u8, value: i32| {
-        if perms.get(at) == Some(&letter) { value } else { 0 }
+        if perms.get(at) == Some(&letter) {
+            value
+        } else {
+            0
+        }
     };
     Some(Line {
         start: u64::from_str_radix(start, 16).ok()?,
         end: u64::from_str_radix(end, 16).ok()?,
-        prot: bit(0, b'r', libc::PROT_READ) | bit(1, b'w', libc::PROT_WRITE) | bit(2, b'x', libc::PROT_EXEC),
+        prot: bit(0, b'r', libc::PROT_READ)
+            | bit(1, b'w', libc::PROT_WRITE)
+            | bit(2, b'x', libc::PROT_EXEC),
         shared: perms.get(3) == Some(&b's'),
         offset: u64::from_str_radix(offset, 16).ok()?,
-        device: (u32::from_str_radix(major, 16).ok()?, u32::from_str_radix(minor, 16).ok()?),
+        device: (
+            u32::from_str_radix(major, 16).ok()?,
+            u32::from_str_radix(minor, 16).ok()?,
+        ),
         inode: inode.parse().ok()?,
         name: name.to_owned(),
     })
@@ -54,7 +63,10 @@ pub fn parse_line(line: &str) -> Option<Line> {
 /// All mappings of `pid`, by address.
 pub fn read(pid: i32) -> io::Result<Vec<Line>> {
     let text = fs::read(format!("/proc/{pid}/maps"))?;
-    Ok(String::from_utf8_lossy(&text).lines().filter_map(parse_line).collect())
+    Ok(String::from_utf8_lossy(&text)
+        .lines()
+        .filter_map(parse_line)
+        .collect())
 }
 
 const PRESENT: u64 = 1 << 63;
@@ -83,7 +95,10 @@ pub fn written_pages(pid: i32, start: u64, end: u64) -> io::Result<Vec<PageRun>>
                 let address = page * PAGE_BYTES;
                 match runs.last_mut() {
                     Some(run) if run.start + run.count * PAGE_BYTES == address => run.count += 1,
-                    _ => runs.push(PageRun { start: address, count: 1 }),
+                    _ => runs.push(PageRun {
+                        start: address,
+                        count: 1,
+                    }),
                 }
             }
             page += 1;
@@ -100,14 +115,25 @@ mod tests {
     fn parses_a_line_with_spaces_in_its_path() {
         let line = parse_line("7f00-8f00 r-xp 00001000 fe:01 77   /a b (deleted)").expect("a line");
         assert_eq!((line.start, line.end, line.prot), (0x7f00, 0x8f00, 5));
-        assert_eq!((line.device, line.inode, line.offset), ((0xfe, 1), 77, 0x1000));
+        assert_eq!(
+            (line.device, line.inode, line.offset),
+            ((0xfe, 1), 77, 0x1000)
+        );
         assert_eq!(line.name, "/a b (deleted)");
     }
 
     #[test]
     fn own_stack_has_written_pages() {
         let me = std::process::id() as i32;
-        let stack = read(me).expect("maps").into_iter().find(|l| l.name == "[stack]").expect("a stack");
-        assert!(!written_pages(me, stack.start, stack.end).expect("pagemap").is_empty());
+        let stack = read(me)
+            .expect("maps")
+            .into_iter()
+            .find(|l| l.name == "[stack]")
+            .expect("a stack");
+        assert!(
+            !written_pages(me, stack.start, stack.end)
+                .expect("pagemap")
+                .is_empty()
+        );
     }
 }

@@ -155,7 +155,9 @@ impl Image {
         let (version, _): (u32, usize) = bincode::serde::decode_from_slice(bytes, config)
             .map_err(|e| refuse(format!("no version: {e}")))?;
         if version != VERSION {
-            return Err(refuse(format!("version {version}, this program has {VERSION}")));
+            return Err(refuse(format!(
+                "version {version}, this program has {VERSION}"
+            )));
         }
         let (image, used): (Image, usize) = bincode::serde::decode_from_slice(bytes, config)
             .map_err(|e| refuse(format!("damaged: {e}")))?;
@@ -171,18 +173,32 @@ impl Image {
         const TASK_END: u64 = 0x7fff_ffff_f000;
         let mut last = 0;
         for m in &self.mappings {
-            if m.start < last || m.end <= m.start || m.end > TASK_END || (m.start | m.end) % PAGE_BYTES != 0 {
-                return Err(format!("mapping {:x}-{:x} out of order or bounds", m.start, m.end));
+            if m.start < last
+                || m.end <= m.start
+                || m.end > TASK_END
+                || (m.start | m.end) % PAGE_BYTES != 0
+            {
+                return Err(format!(
+                    "mapping {:x}-{:x} out of order or bounds",
+                    m.start, m.end
+                ));
             }
             if let Backing::File { file, .. } = m.backing
                 && file as usize >= self.files.len()
             {
-                return Err(format!("mapping {:x} names file {file} of {}", m.start, self.files.len()));
+                return Err(format!(
+                    "mapping {:x} names file {file} of {}",
+                    m.start,
+                    self.files.len()
+                ));
             }
             last = m.end;
         }
         for run in &self.pages {
-            let end = run.count.checked_mul(PAGE_BYTES).and_then(|bytes| run.start.checked_add(bytes));
+            let end = run
+                .count
+                .checked_mul(PAGE_BYTES)
+                .and_then(|bytes| run.start.checked_add(bytes));
             if run.count == 0 || end.is_none_or(|end| end > TASK_END) {
                 return Err(format!("page run at {:x} out of bounds", run.start));
             }

@@ -14,10 +14,12 @@ const NODES_MAX: u32 = 64;
 /// and children here.
 #[derive(Debug, Parser)]
 #[command(name = "mosexec", version, about, long_about = None)]
-#[command(after_help = "Exit status: that of COMMAND; 125 if Homenode itself failed, 126 if COMMAND cannot be \
+#[command(
+    after_help = "Exit status: that of COMMAND; 125 if Homenode itself failed, 126 if COMMAND cannot be \
                         executed, 127 if it is not found.\n\
                         Environment: HOMENODE_LOG=call=debug writes every forwarded call, with arguments and \
-                        result, to standard error.")]
+                        result, to standard error."
+)]
 pub(crate) struct Args {
     /// Run on this node
     #[arg(long, value_name = "NODE", conflicts_with_all = ["home", "best"])]
@@ -35,7 +37,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) stats: Option<PathBuf>,
     /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
     pub(crate) command: Vec<OsString>,
 }
 
@@ -47,13 +54,22 @@ impl Args {
 
     /// Node to run on.
     pub(crate) fn node(&self) -> anyhow::Result<u32> {
-        let Some(name) = &self.on else { return Ok(HOME_NODE) };
+        let Some(name) = &self.on else {
+            return Ok(HOME_NODE);
+        };
         match name.parse::<u32>() {
             Ok(node) if (1..=self.nodes()).contains(&node) => Ok(node),
             _ => {
                 let nodes: Vec<String> = (1..=self.nodes()).map(|n| n.to_string()).collect();
-                let hint = if self.embedded.is_none() { "; --embedded N makes more on this machine" } else { "" };
-                bail!("there is no node {name}; nodes: {} (1 is home){hint}", nodes.join(", "))
+                let hint = if self.embedded.is_none() {
+                    "; --embedded N makes more on this machine"
+                } else {
+                    ""
+                };
+                bail!(
+                    "there is no node {name}; nodes: {} (1 is home){hint}",
+                    nodes.join(", ")
+                )
             }
         }
     }

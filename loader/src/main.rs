@@ -34,7 +34,11 @@ fn main() {
         exit(FAILED);
     }
     let name = args.command[0].to_string_lossy().into_owned();
-    let command: Vec<CString> = args.command.into_iter().filter_map(|arg| CString::new(arg.into_vec()).ok()).collect();
+    let command: Vec<CString> = args
+        .command
+        .into_iter()
+        .filter_map(|arg| CString::new(arg.into_vec()).ok())
+        .collect();
     let error = sys::process::exec(&command);
     eprintln!("mosexec: {name}: {}", message(&error));
     let missing = matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR));

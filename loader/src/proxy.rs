@@ -16,7 +16,9 @@ use crate::args::Args;
 /// the command.
 pub(crate) fn start(args: &Args, node: u32) -> anyhow::Result<()> {
     let programs = programs()?;
-    let log = std::env::var("HOMENODE_LOG").ok().filter(|filter| !filter.is_empty());
+    let log = std::env::var("HOMENODE_LOG")
+        .ok()
+        .filter(|filter| !filter.is_empty());
     let stats = args.stats.as_ref().map(|path| absolute(path)).transpose()?;
     let setup = Setup {
         target: std::process::id() as i32,
@@ -30,14 +32,22 @@ pub(crate) fn start(args: &Args, node: u32) -> anyhow::Result<()> {
     let proxy = launch(&programs, theirs, &setup)?;
     process::allow_tracer(proxy);
     let mut channel = Channel { stream: ours };
-    channel.send(&setup).context("tell the home proxy what to do")?;
+    channel
+        .send(&setup)
+        .context("tell the home proxy what to do")?;
     let mut answer = String::new();
-    channel.stream.read_to_string(&mut answer).context("hear from the home proxy")?;
+    channel
+        .stream
+        .read_to_string(&mut answer)
+        .context("hear from the home proxy")?;
     // The proxy lives on; our end of the socket does not.
     let _ = channel.stream.shutdown(Shutdown::Both);
     match answer.trim() {
         "ready" => Ok(()),
-        "" => bail!("the home proxy ({}/homenode-homeproxy) did not start", programs.display()),
+        "" => bail!(
+            "the home proxy ({}/homenode-homeproxy) did not start",
+            programs.display()
+        ),
         why => bail!("{why}"),
     }
 }
@@ -68,13 +78,16 @@ fn launch(programs: &std::path::Path, theirs: UnixStream, setup: &Setup) -> anyh
 /// Runs in the forked process. Returns only if it fails.
 fn become_proxy(programs: &std::path::Path, theirs: &UnixStream, setup: &Setup) -> i32 {
     let keep_stderr = setup.log.is_some() || setup.stats.as_deref() == Some("-");
-    let prepared = process::detach(keep_stderr).and_then(|()| process::place(theirs.as_fd(), DESCRIPTOR));
+    let prepared =
+        process::detach(keep_stderr).and_then(|()| process::place(theirs.as_fd(), DESCRIPTOR));
     if prepared.is_err() {
         return 1;
     }
     process::close_from(DESCRIPTOR as u32 + 1);
     let program = programs.join("homenode-homeproxy");
-    let Ok(program) = std::ffi::CString::new(program.into_os_string().into_encoded_bytes()) else { return 1 };
+    let Ok(program) = std::ffi::CString::new(program.into_os_string().into_encoded_bytes()) else {
+        return 1;
+    };
     let _ = process::exec(&[program]);
     1
 }
@@ -82,7 +95,9 @@ fn become_proxy(programs: &std::path::Path, theirs: &UnixStream, setup: &Setup) 
 /// Directory of our programs: where this one is.
 fn programs() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("find our own program")?;
-    own.parent().map(PathBuf::from).context("our own program has no directory")
+    own.parent()
+        .map(PathBuf::from)
+        .context("our own program has no directory")
 }
 
 /// `-` stays; other paths are made independent of the working directory.

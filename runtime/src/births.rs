@@ -46,7 +46,7 @@ pub(crate) struct Birth {
     child_tid: u64,
     tls: u64,
     /// Arguments as the guest gave them, to be put back.
-    registers: [u64; 6],
+    registers: [u64; 5],
     /// Pid that home has given; 0: not yet.
     pub(crate) pid: i32,
 }
@@ -64,7 +64,7 @@ impl Birth {
             parent_tid: 0,
             child_tid: 0,
             tls: 0,
-            registers: [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.orig_rax],
+            registers: [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8],
             pid: 0,
         };
         match regs.orig_rax as i64 {
@@ -105,7 +105,16 @@ impl Birth {
         if args[88..].iter().any(|byte| *byte != 0) {
             return Err(Refusal::Errno(libc::E2BIG));
         }
-        let [flags, pidfd, child_tid, parent_tid, signal, stack, stack_bytes, tls] = std::array::from_fn(word);
+        let [
+            flags,
+            pidfd,
+            child_tid,
+            parent_tid,
+            signal,
+            stack,
+            stack_bytes,
+            tls,
+        ] = std::array::from_fn(word);
         if word(9) != 0 {
             return Err(Refusal::GoHome("clone3 with a chosen pid"));
         }
@@ -119,7 +128,11 @@ impl Birth {
         self.stack = stack.wrapping_add(stack_bytes);
         self.tls = tls;
         self.child_tid = child_tid;
-        self.parent_tid = if flags & CLONE_PIDFD != 0 { pidfd } else { parent_tid };
+        self.parent_tid = if flags & CLONE_PIDFD != 0 {
+            pidfd
+        } else {
+            parent_tid
+        };
         if flags & CLONE_PIDFD != 0 && flags & libc::CLONE_PARENT_SETTID as u64 != 0 {
             return Err(Refusal::GoHome("clone3 with both a pidfd and a parent tid"));
         }
@@ -137,13 +150,22 @@ impl Birth {
         if self.is_thread() {
             flags |= (libc::CLONE_VM | libc::CLONE_SIGHAND) as u64;
         }
-        let pidfd = if flags & CLONE_PIDFD != 0 { self.parent_tid } else { 0 };
-        call.marshal(&CLONE, &[flags, 0, pidfd, 0, 0, 0], &memory).is_ok()
+        let pidfd = if flags & CLONE_PIDFD != 0 {
+            self.parent_tid
+        } else {
+            0
+        };
+        call.marshal(&CLONE, &[flags, 0, pidfd, 0, 0, 0], &memory)
+            .is_ok()
     }
 
     /// The body's call: registers for a clone whose child is init's.
     pub(crate) fn rewrite(&self, regs: &mut Registers) {
-        let parent = if self.is_thread() { 0 } else { libc::CLONE_PARENT as u64 };
+        let parent = if self.is_thread() {
+            0
+        } else {
+            libc::CLONE_PARENT as u64
+        };
         regs.orig_rax = libc::SYS_clone as u64;
         regs.rdi = (self.flags & !CLONE_PIDFD) | parent;
         regs.rsi = self.stack;
@@ -154,12 +176,7 @@ impl Birth {
 
     /// Gives a thread that has returned from the call its arguments back.
     pub(crate) fn restore(&self, regs: &mut Registers) {
-        [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, _] = self.registers;
-    }
-
-    /// Number of the guest's own call.
-    pub(crate) fn nr(&self) -> u64 {
-        self.registers[5]
+        [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8] = self.registers;
     }
 }
 

@@ -53,7 +53,10 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn new(host: Arc<Host>) -> Worker {
-        Worker { host, call: Marshalled::new() }
+        Worker {
+            host,
+            call: Marshalled::new(),
+        }
     }
 
     /// One notification.
@@ -100,7 +103,10 @@ impl Worker {
 
     /// A call that cannot work at a distance.
     pub(crate) fn go_home(&self, thread: &Thread, what: &str) -> Verdict {
-        tracing::warn!("process {} calls {what}, which works only at home: answered ENOSYS", thread.process.pid);
+        tracing::warn!(
+            "process {} calls {what}, which works only at home: answered ENOSYS",
+            thread.process.pid
+        );
         Verdict::Answer(-i64::from(libc::ENOSYS))
     }
 
@@ -109,8 +115,13 @@ impl Worker {
     pub(crate) fn home(&mut self, thread: &Thread, row: &Row, args: &[u64; 6]) -> Verdict {
         let memory = thread.process.memory();
         let first = self.forward(thread, Kind::Call, row, args, &memory, None);
-        let Verdict::Answer(bytes) = first else { return first };
-        if (bytes.max(0) as usize) < CALL_BYTES_MAX || !self.call.was_cut() || pieces(row.nr) == Pieces::None {
+        let Verdict::Answer(bytes) = first else {
+            return first;
+        };
+        if (bytes.max(0) as usize) < CALL_BYTES_MAX
+            || !self.call.was_cut()
+            || pieces(row.nr) == Pieces::None
+        {
             return first;
         }
         self.more_pieces(thread, row, args, bytes as u64)
@@ -118,10 +129,23 @@ impl Worker {
 
     /// The rest of a call of which `done` bytes are over. A read goes on only
     /// where the kernel would not have returned early: on files with a position.
-    fn more_pieces(&mut self, thread: &Thread, row: &Row, args: &[u64; 6], mut done: u64) -> Verdict {
+    fn more_pieces(
+        &mut self,
+        thread: &Thread,
+        row: &Row,
+        args: &[u64; 6],
+        mut done: u64,
+    ) -> Verdict {
         let memory = thread.process.memory();
         if pieces(row.nr) == Pieces::Read {
-            let here = self.forward(thread, Kind::Call, &SEEK, &[args[0], 0, libc::SEEK_CUR as u64, 0, 0, 0], &memory, None);
+            let here = self.forward(
+                thread,
+                Kind::Call,
+                &SEEK,
+                &[args[0], 0, libc::SEEK_CUR as u64, 0, 0, 0],
+                &memory,
+                None,
+            );
             match here {
                 Verdict::Answer(position) if position >= 0 => {}
                 Verdict::Answer(_) => return Verdict::Answer(done as i64),
@@ -133,7 +157,9 @@ impl Worker {
                 return Verdict::Answer(done as i64);
             }
             let cut = self.call.was_cut();
-            let Verdict::Answer(bytes) = self.roundtrip(thread, Kind::Call, &memory, None) else { return Verdict::Gone };
+            let Verdict::Answer(bytes) = self.roundtrip(thread, Kind::Call, &memory, None) else {
+                return Verdict::Gone;
+            };
             if bytes <= 0 {
                 return Verdict::Answer(done as i64);
             }
@@ -172,7 +198,9 @@ impl Worker {
         temporary: Option<TemporaryMask>,
     ) -> Verdict {
         let mut link = lock(&thread.link);
-        let Some(link) = link.as_mut() else { return Verdict::Gone };
+        let Some(link) = link.as_mut() else {
+            return Verdict::Gone;
+        };
         loop {
             thread.begin(link.next_request(), temporary);
             if let Err(error) = link.send_call(kind, &self.call) {
@@ -208,7 +236,9 @@ fn trace(thread: &Thread, notified: &Notification, result: i64) {
     if !tracing::enabled!(target: "call", tracing::Level::DEBUG) {
         return;
     }
-    let Some(row) = row(notified.nr as u32) else { return };
+    let Some(row) = row(notified.nr as u32) else {
+        return;
+    };
     let memory = thread.process.memory();
     let call = abi::trace::format_call(row, &notified.args, &memory);
     tracing::debug!(target: "call", "{} {call} = {}", thread.tid, abi::trace::format_result(row, result));

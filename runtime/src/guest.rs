@@ -56,7 +56,12 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn new(pid: i32, outer: i32, pool: Arc<Pool>, dispositions: Dispositions) -> Process {
+    pub(crate) fn new(
+        pid: i32,
+        outer: i32,
+        pool: Arc<Pool>,
+        dispositions: Dispositions,
+    ) -> Process {
         Process {
             pid,
             outer,
@@ -86,7 +91,10 @@ impl Process {
         }
         let last = lock(&self.signals);
         // On time-out the control lane is gone, and the guest with it.
-        drop(self.signals_changed.wait_timeout_while(last, LIMIT, |last| *last < seq));
+        drop(
+            self.signals_changed
+                .wait_timeout_while(last, LIMIT, |last| *last < seq),
+        );
     }
 
     pub(crate) fn memory(&self) -> BodyMemory {

@@ -18,7 +18,11 @@ pub(crate) struct Helpers {
 impl Helpers {
     pub(crate) fn new() -> Helpers {
         let (tasks, queue) = mpsc::channel();
-        Helpers { tasks, queue: Arc::new(Mutex::new(queue)), load: Arc::default() }
+        Helpers {
+            tasks,
+            queue: Arc::new(Mutex::new(queue)),
+            load: Arc::default(),
+        }
     }
 
     /// Runs `task` on another thread, at once.
@@ -32,14 +36,17 @@ impl Helpers {
         let _ = self.tasks.send(task);
         if start {
             let (queue, load) = (Arc::clone(&self.queue), Arc::clone(&self.load));
-            let started = std::thread::Builder::new().name("helper".into()).stack_size(STACK_BYTES).spawn(move || {
-                loop {
-                    let task = lock(&queue).recv();
-                    let Ok(task) = task else { return };
-                    task();
-                    lock(&load).0 -= 1;
-                }
-            });
+            let started = std::thread::Builder::new()
+                .name("helper".into())
+                .stack_size(STACK_BYTES)
+                .spawn(move || {
+                    loop {
+                        let task = lock(&queue).recv();
+                        let Ok(task) = task else { return };
+                        task();
+                        lock(&load).0 -= 1;
+                    }
+                });
             if let Err(error) = started {
                 tracing::error!("no thread to wait at home: {error}");
             }

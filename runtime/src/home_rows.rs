@@ -3,17 +3,38 @@
 use abi::row::{Arg, Route, Row, Size};
 
 const fn row(nr: i64, name: &'static str, args: &'static [Arg]) -> Row {
-    Row { nr: nr as u32, name, route: Route::Home, args, gap: "" }
+    Row {
+        nr: nr as u32,
+        name,
+        route: Route::Home,
+        args,
+        gap: "",
+    }
 }
 
 /// rt_sigaction with a new disposition and nothing back.
-pub(crate) static SET_ACTION: Row =
-    row(libc::SYS_rt_sigaction, "rt_sigaction", &[Arg::Int, Arg::In(Size::Bytes(32)), Arg::Int, Arg::Int]);
+pub(crate) static SET_ACTION: Row = row(
+    libc::SYS_rt_sigaction,
+    "rt_sigaction",
+    &[Arg::Int, Arg::In(Size::Bytes(32)), Arg::Int, Arg::Int],
+);
 /// rt_sigprocmask with a new mask and nothing back.
-pub(crate) static SET_MASK: Row =
-    row(libc::SYS_rt_sigprocmask, "rt_sigprocmask", &[Arg::Int, Arg::In(Size::Bytes(8)), Arg::Int, Arg::Int]);
+pub(crate) static SET_MASK: Row = row(
+    libc::SYS_rt_sigprocmask,
+    "rt_sigprocmask",
+    &[Arg::Int, Arg::In(Size::Bytes(8)), Arg::Int, Arg::Int],
+);
 /// clone of a process or thread; the third argument receives a pidfd if asked for.
-pub(crate) static CLONE: Row =
-    row(libc::SYS_clone, "clone", &[Arg::Int, Arg::Int, Arg::Out(Size::Bytes(4)), Arg::Int, Arg::Int]);
+pub(crate) static CLONE: Row = row(
+    libc::SYS_clone,
+    "clone",
+    &[
+        Arg::Int,
+        Arg::Int,
+        Arg::Out(Size::Bytes(4)),
+        Arg::Int,
+        Arg::Int,
+    ],
+);
 /// lseek, to learn whether a descriptor has a position.
 pub(crate) static SEEK: Row = row(libc::SYS_lseek, "lseek", &[Arg::Fd, Arg::Int, Arg::Int]);

@@ -44,7 +44,10 @@ pub(crate) enum Order {
     Born { outer: i32, result: i64 },
     /// Stop this thread (outer id) before its notification is answered, then
     /// tell the sender.
-    Interrupt { outer: i32, done: std::sync::mpsc::Sender<()> },
+    Interrupt {
+        outer: i32,
+        done: std::sync::mpsc::Sender<()>,
+    },
     /// From home.
     Home(ToHost),
     /// The program goes on at home: the body ends without a word (home pid).
@@ -71,14 +74,22 @@ pub(crate) struct Host {
 
 impl Host {
     /// Connects the control lane and says that this node is ready.
-    pub(crate) fn connect(setup: &RuntimeSetup, bell: Bell) -> anyhow::Result<(Host, lane::Receiver)> {
+    pub(crate) fn connect(
+        setup: &RuntimeSetup,
+        bell: Bell,
+    ) -> anyhow::Result<(Host, lane::Receiver)> {
         let secret = Secret::from_hex(&setup.secret).context("the setup's secret")?;
         let (mut sender, receiver) = Lane::connect(setup.home, &secret)
             .and_then(Lane::split)
             .with_context(|| format!("connect to the home proxy at {}", setup.home))?;
-        let ready = ToHome::Ready { node: setup.node, pid: std::process::id() };
+        let ready = ToHome::Ready {
+            node: setup.node,
+            pid: std::process::id(),
+        };
         lane::control::encode(&ready, sender.begin()).context("say that this node is ready")?;
-        sender.send(Kind::Control, 0, 0).context("say that this node is ready")?;
+        sender
+            .send(Kind::Control, 0, 0)
+            .context("say that this node is ready")?;
         let host = Host {
             home: setup.home,
             secret,
@@ -97,13 +108,18 @@ impl Host {
     /// Starts the thread that hears from home.
     pub(crate) fn listen(self: &Arc<Self>, receiver: lane::Receiver) -> anyhow::Result<()> {
         let host = Arc::clone(self);
-        std::thread::Builder::new().name("control".into()).stack_size(STACK_BYTES).spawn(move || host.hear(receiver))?;
+        std::thread::Builder::new()
+            .name("control".into())
+            .stack_size(STACK_BYTES)
+            .spawn(move || host.hear(receiver))?;
         Ok(())
     }
 
     fn hear(self: &Arc<Self>, mut receiver: lane::Receiver) {
         loop {
-            let message = receiver.recv().and_then(|frame| lane::control::decode::<ToHost>(frame.payload));
+            let message = receiver
+                .recv()
+                .and_then(|frame| lane::control::decode::<ToHost>(frame.payload));
             match message {
                 Ok(ToHost::Place { pid }) => self.place(pid),
                 Ok(message) => self.order(Order::Home(message)),
@@ -122,19 +138,38 @@ impl Host {
             let arrived = host.link(pid).and_then(|link| host.arrival(link));
             match arrived {
                 Ok(arrival) => host.order(Order::Arrive(Box::new(arrival))),
-                Err(error) => host.tell_home(&ToHome::Cannot { pid, reason: error.to_string() }),
+                Err(error) => host.tell_home(&ToHome::Cannot {
+                    pid,
+                    reason: error.to_string(),
+                }),
             }
         };
-        if let Err(error) = std::thread::Builder::new().name("place".into()).stack_size(STACK_BYTES).spawn(fetch) {
-            self.tell_home(&ToHome::Cannot { pid, reason: format!("no thread: {error}") });
+        if let Err(error) = std::thread::Builder::new()
+            .name("place".into())
+            .stack_size(STACK_BYTES)
+            .spawn(fetch)
+        {
+            self.tell_home(&ToHome::Cannot {
+                pid,
+                reason: format!("no thread: {error}"),
+            });
         }
     }
 
     /// Fetches the image of the process that `link` is bound to, and its files.
     pub(crate) fn arrival(&self, mut link: Link) -> Result<Arrival, LaneError> {
         let (image, pages) = link.fetch_image()?;
-        let files = image.files.iter().map(|wanted| link.file(&self.files, wanted)).collect::<Result<_, _>>()?;
-        Ok(Arrival { image, pages, files, link })
+        let files = image
+            .files
+            .iter()
+            .map(|wanted| link.file(&self.files, wanted))
+            .collect::<Result<_, _>>()?;
+        Ok(Arrival {
+            image,
+            pages,
+            files,
+            link,
+        })
     }
 
     /// A lane bound to thread `tid`.
@@ -168,7 +203,8 @@ impl Host {
     /// Tells home. If home cannot be told it is gone, which ends the runtime.
     pub(crate) fn tell_home(&self, message: &ToHome) {
         let mut control = lock(&self.control);
-        let sent = lane::control::encode(message, control.begin()).and_then(|()| control.send(Kind::Control, 0, 0));
+        let sent = lane::control::encode(message, control.begin())
+            .and_then(|()| control.send(Kind::Control, 0, 0));
         if let Err(error) = sent {
             tracing::debug!("tell home {message:?}: {error}");
         }
@@ -188,7 +224,11 @@ impl Host {
 
     /// Threads of the process with this pid at home; the leader first.
     pub(crate) fn threads_of(&self, pid: i32) -> Vec<Arc<Thread>> {
-        let mut threads: Vec<_> = lock(&self.threads).values().filter(|t| t.process.pid == pid).cloned().collect();
+        let mut threads: Vec<_> = lock(&self.threads)
+            .values()
+            .filter(|t| t.process.pid == pid)
+            .cloned()
+            .collect();
         threads.sort_by_key(|t| (t.tid != pid, t.tid));
         threads
     }

@@ -35,7 +35,10 @@ use lane::setup::RuntimeSetup;
 use sys::process::Ids;
 
 /// Uid and gid of bodies where the runtime is root: nobody, nogroup.
-const NOBODY: Ids = Ids { uid: 65534, gid: 65534 };
+const NOBODY: Ids = Ids {
+    uid: 65534,
+    gid: 65534,
+};
 
 /// Serves one job's guests on this node, from the setup on standard input
 /// until home is gone or says so.
@@ -44,17 +47,29 @@ const NOBODY: Ids = Ids { uid: 65534, gid: 65534 };
 /// Before the first guest: what this node lacks, in words for the user.
 pub fn run() -> anyhow::Result<()> {
     let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).context("read the setup; a home proxy starts this program")?;
+    std::io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .context("read the setup; a home proxy starts this program")?;
     let setup: RuntimeSetup = serde_json::from_str(&line).context("the setup is not understood")?;
     if let Some(filter) = &setup.log {
         let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(filter);
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).without_time().init();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(false)
+            .without_time()
+            .init();
     }
     let bell = sys::ready::Bell::new().context("prepare to wait for processes")?;
-    let inside = Ids { uid: setup.uid, gid: setup.gid };
+    let inside = Ids {
+        uid: setup.uid,
+        gid: setup.gid,
+    };
     let own = sys::process::ids();
     let outside = if own.uid == 0 { NOBODY } else { own };
-    let init = image::rebuild::Init::start(inside, outside, None).context("start the namespaces for guests")?;
+    let init = image::rebuild::Init::start(inside, outside, None)
+        .context("start the namespaces for guests")?;
     let (host, receiver) = host::Host::connect(&setup, bell)?;
     let host = Arc::new(host);
     host.listen(receiver)?;

@@ -44,7 +44,11 @@ impl Link {
     /// Connects a lane that is bound to no thread yet.
     pub(crate) fn connect(home: SocketAddr, secret: &Secret) -> Result<Link, LaneError> {
         let (sender, receiver) = Lane::connect(home, secret)?.split()?;
-        Ok(Link { sender, receiver, request: 0 })
+        Ok(Link {
+            sender,
+            receiver,
+            request: 0,
+        })
     }
 
     /// From now on the lane carries the calls of thread `tid`.
@@ -71,9 +75,18 @@ impl Link {
         if frame.kind != Kind::Result || frame.request != self.request {
             return Err(LaneError::Refused("an answer to another request"));
         }
-        let (result, rest) = frame.payload.split_first_chunk::<8>().ok_or(LaneError::Refused("no result"))?;
-        let (signals, data) = rest.split_first_chunk::<8>().ok_or(LaneError::Refused("no signal count"))?;
-        Ok(Answer { result: i64::from_le_bytes(*result), signals: u64::from_le_bytes(*signals), data })
+        let (result, rest) = frame
+            .payload
+            .split_first_chunk::<8>()
+            .ok_or(LaneError::Refused("no result"))?;
+        let (signals, data) = rest
+            .split_first_chunk::<8>()
+            .ok_or(LaneError::Refused("no signal count"))?;
+        Ok(Answer {
+            result: i64::from_le_bytes(*result),
+            signals: u64::from_le_bytes(*signals),
+            data,
+        })
     }
 
     /// The image of the bound process and the contents of its pages.
@@ -93,7 +106,10 @@ impl Link {
         if frame.kind != Kind::ImagePart {
             return Err(LaneError::Refused("no image to fetch"));
         }
-        let length = frame.payload.first_chunk::<8>().map_or(u64::MAX, |b| u64::from_le_bytes(*b));
+        let length = frame
+            .payload
+            .first_chunk::<8>()
+            .map_or(u64::MAX, |b| u64::from_le_bytes(*b));
         if length > bytes_max {
             return Err(LaneError::Refused("an image larger than allowed"));
         }
@@ -114,7 +130,10 @@ impl Link {
         self.sender.begin().extend_from_slice(&fd.to_le_bytes());
         self.sender.send(Kind::DescribeFile, EPOCH, self.request)?;
         let frame = self.receiver.recv()?;
-        let (errno, rest) = frame.payload.split_first_chunk::<4>().ok_or(LaneError::Refused("no errno"))?;
+        let (errno, rest) = frame
+            .payload
+            .split_first_chunk::<4>()
+            .ok_or(LaneError::Refused("no errno"))?;
         match i32::from_le_bytes(*errno) {
             0 => Ok(Ok(lane::control::decode(rest)?)),
             errno => Ok(Err(errno)),
@@ -123,11 +142,18 @@ impl Link {
 
     /// A local file with the content of `wanted`: one that is here, else a
     /// copy fetched from home.
-    pub(crate) fn file(&mut self, files: &LocalFiles, wanted: &FileIdentity) -> Result<Arc<File>, LaneError> {
+    pub(crate) fn file(
+        &mut self,
+        files: &LocalFiles,
+        wanted: &FileIdentity,
+    ) -> Result<Arc<File>, LaneError> {
         if let Some(file) = files.find(wanted) {
             return Ok(file);
         }
-        let io = |source| LaneError::Io { doing: "copy a file from home", source };
+        let io = |source| LaneError::Io {
+            doing: "copy a file from home",
+            source,
+        };
         let mut copy = sys::memfd::create(c"homenode-file").map_err(io)?;
         let mut offset = 0u64;
         while offset < wanted.bytes {

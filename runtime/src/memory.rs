@@ -9,7 +9,11 @@ pub(crate) struct BodyMemory(pub(crate) i32);
 
 impl GuestMemory for BodyMemory {
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Fault> {
-        if self.read_some(at, into) == into.len() { Ok(()) } else { Err(Fault) }
+        if self.read_some(at, into) == into.len() {
+            Ok(())
+        } else {
+            Err(Fault)
+        }
     }
 
     fn read_some(&self, at: u64, into: &mut [u8]) -> usize {
@@ -38,11 +42,18 @@ pub(crate) struct Literal<'a> {
 
 impl GuestMemory for Literal<'_> {
     fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Fault> {
-        if self.read_some(at, into) == into.len() { Ok(()) } else { Err(Fault) }
+        if self.read_some(at, into) == into.len() {
+            Ok(())
+        } else {
+            Err(Fault)
+        }
     }
 
     fn read_some(&self, at: u64, into: &mut [u8]) -> usize {
-        let from = at.checked_sub(self.at).and_then(|offset| self.bytes.get(offset as usize..)).unwrap_or(&[]);
+        let from = at
+            .checked_sub(self.at)
+            .and_then(|offset| self.bytes.get(offset as usize..))
+            .unwrap_or(&[]);
         let n = from.len().min(into.len());
         into[..n].copy_from_slice(&from[..n]);
         n

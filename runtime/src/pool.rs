@@ -28,7 +28,12 @@ pub(crate) struct Pool {
 
 impl Pool {
     pub(crate) fn new(listener: Listener) -> Arc<Pool> {
-        Arc::new(Pool { listener, users: 0.into(), workers: 0.into(), idle: 0.into() })
+        Arc::new(Pool {
+            listener,
+            users: 0.into(),
+            workers: 0.into(),
+            idle: 0.into(),
+        })
     }
 
     /// One more thread under the filter.

@@ -25,7 +25,10 @@ struct Sets {
 fn sets(outer: i32) -> Option<Sets> {
     let status = fs::read_to_string(format!("/proc/{outer}/status")).ok()?;
     let set = |name| status_field(&status, name).and_then(|hex| u64::from_str_radix(hex, 16).ok());
-    Some(Sets { pending: set("SigPnd:")? | set("ShdPnd:")?, blocked: set("SigBlk:")? })
+    Some(Sets {
+        pending: set("SigPnd:")? | set("ShdPnd:")?,
+        blocked: set("SigBlk:")?,
+    })
 }
 
 /// Signals that a thread blocks.
@@ -45,7 +48,9 @@ fn is_ignored_by_default(signal: i32) -> bool {
 /// Whether a signal waits that this thread does not block (with `temporary`
 /// in place of its own mask, if given).
 pub(crate) fn is_due(thread: &Thread, temporary: Option<TemporaryMask>) -> bool {
-    let Some(sets) = sets(thread.outer) else { return true };
+    let Some(sets) = sets(thread.outer) else {
+        return true;
+    };
     let blocked = temporary.map_or(sets.blocked, |t| t.mask);
     sets.pending & !blocked != 0
 }
@@ -57,7 +62,10 @@ pub(crate) fn interrupt_if_due(host: &Host, thread: &Thread) {
     drop(state);
     let Some(request) = request else { return };
     if is_due(thread, temporary) {
-        host.tell_home(&ToHome::Interrupt { tid: thread.tid, request });
+        host.tell_home(&ToHome::Interrupt {
+            tid: thread.tid,
+            request,
+        });
     } else {
         forget_consumed(&thread.process, thread.outer);
     }

@@ -49,7 +49,9 @@ pub(crate) struct Tracer {
 impl Tracer {
     /// The calling thread must be the one that started `init`.
     pub(crate) fn new(host: Arc<Host>, init: Init) -> anyhow::Result<Tracer> {
-        let filter = assemble(&rules()).map_err(anyhow::Error::msg).context("assemble the bodies' filter")?;
+        let filter = assemble(&rules())
+            .map_err(anyhow::Error::msg)
+            .context("assemble the bodies' filter")?;
         Ok(Tracer {
             host,
             init,
@@ -67,7 +69,9 @@ impl Tracer {
     pub(crate) fn run(mut self) {
         loop {
             while let Ok(Some((outer, change))) = ptrace::wait(-1, true) {
-                if outer == self.init.pid && matches!(change, Change::Exited(_) | Change::Killed { .. }) {
+                if outer == self.init.pid
+                    && matches!(change, Change::Exited(_) | Change::Killed { .. })
+                {
                     tracing::error!("the init of the guests' namespaces has ended: {change:?}");
                     return;
                 }
@@ -97,9 +101,18 @@ impl Tracer {
                 Ok(())
             }
             Change::Signal(signal) => self.signal(outer, signal),
-            Change::Event { event: EVENT_STOP, signal } => self.stop(outer, signal),
-            Change::Event { event: libc::PTRACE_EVENT_SECCOMP, .. } => self.asked_for_birth(outer),
-            Change::Event { event: libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE, .. } => self.born(outer),
+            Change::Event {
+                event: EVENT_STOP,
+                signal,
+            } => self.stop(outer, signal),
+            Change::Event {
+                event: libc::PTRACE_EVENT_SECCOMP,
+                ..
+            } => self.asked_for_birth(outer),
+            Change::Event {
+                event: libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE,
+                ..
+            } => self.born(outer),
             Change::Event { .. } => ptrace::resume(outer, 0),
         };
         if let Err(error) = result {
@@ -112,7 +125,9 @@ impl Tracer {
         self.births.remove(&outer);
         self.newborn.remove(&outer);
         self.early.remove(&outer);
-        let Some(thread) = self.host.remove_thread(outer) else { return };
+        let Some(thread) = self.host.remove_thread(outer) else {
+            return;
+        };
         let process = Arc::clone(&thread.process);
         process.pool.leave();
         // A worker that still waits at home keeps the lane until home answers.
@@ -123,7 +138,10 @@ impl Tracer {
         }
         if outer != process.outer {
             if !process.silent.load(Ordering::SeqCst) {
-                self.host.tell_home(&ToHome::ThreadExited { pid: process.pid, tid: thread.tid });
+                self.host.tell_home(&ToHome::ThreadExited {
+                    pid: process.pid,
+                    tid: thread.tid,
+                });
             }
             return;
         }
@@ -132,7 +150,10 @@ impl Tracer {
         if let Some(arrival) = self.arrivals.remove(&process.pid) {
             self.settle(arrival);
         } else if !process.silent.load(Ordering::SeqCst) {
-            self.host.tell_home(&ToHome::BodyExited { pid: process.pid, wait_status });
+            self.host.tell_home(&ToHome::BodyExited {
+                pid: process.pid,
+                wait_status,
+            });
         }
     }
 
@@ -155,12 +176,22 @@ impl Tracer {
     }
 
     fn settle(&mut self, arrival: Box<Arrival>) {
-        let Arrival { image, pages, files, link } = *arrival;
+        let Arrival {
+            image,
+            pages,
+            files,
+            link,
+        } = *arrival;
         let pid = image.pid;
         match rebuild::rebuild(&mut self.init, &image, &pages, &files, &self.filter) {
             Ok(body) => {
                 let pool = Pool::new(body.listener);
-                let process = Arc::new(Process::new(pid, body.pid, Arc::clone(&pool), dispositions(&image.actions)));
+                let process = Arc::new(Process::new(
+                    pid,
+                    body.pid,
+                    Arc::clone(&pool),
+                    dispositions(&image.actions),
+                ));
                 self.leaders.insert(body.pid, Arc::clone(&process));
                 let thread = Arc::new(Thread::new(pid, body.pid, process, Some(link)));
                 self.host.add_thread(&thread);
@@ -169,13 +200,18 @@ impl Tracer {
                     tracing::debug!("start body {pid}: {error}");
                 }
             }
-            Err(error) => self.host.tell_home(&ToHome::Cannot { pid, reason: error.to_string() }),
+            Err(error) => self.host.tell_home(&ToHome::Cannot {
+                pid,
+                reason: error.to_string(),
+            }),
         }
     }
 
     /// About to receive a signal.
     fn signal(&mut self, outer: i32, signal: i32) -> Result<()> {
-        let Some(thread) = self.host.thread(outer) else { return ptrace::resume(outer, signal) };
+        let Some(thread) = self.host.thread(outer) else {
+            return ptrace::resume(outer, signal);
+        };
         let process = &thread.process;
         if let Some(info) = self.incoming(outer, process, signal) {
             ptrace::set_signal_info(outer, &info)?;
@@ -188,7 +224,10 @@ impl Tracer {
         let disposition = lock(&process.dispositions).of[signal.clamp(0, 64) as usize];
         let stops = matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
         if stops && disposition == Disposition::Default {
-            self.host.tell_home(&ToHome::StopSelf { pid: process.pid, signal });
+            self.host.tell_home(&ToHome::StopSelf {
+                pid: process.pid,
+                signal,
+            });
             return ptrace::resume(outer, 0);
         }
         ptrace::resume(outer, signal)
@@ -218,7 +257,10 @@ impl Tracer {
     /// signal has come before it.
     fn undo_early_interruption(&self, outer: i32, thread: &Thread) -> Result<()> {
         let mut regs = ptrace::registers(outer)?;
-        if regs.rax as i64 != ERESTARTSYS || (regs.orig_rax as i64) < 0 || lock(&thread.state).restarting {
+        if regs.rax as i64 != ERESTARTSYS
+            || (regs.orig_rax as i64) < 0
+            || lock(&thread.state).restarting
+        {
             return Ok(());
         }
         if row(regs.orig_rax as u32).is_none_or(|row| row.route == Route::Here) {
@@ -233,7 +275,9 @@ impl Tracer {
     /// The signal that a call with a temporary mask waited for has come: the
     /// call is the guest's own again.
     fn end_suspension(&self, outer: i32, thread: &Thread) -> Result<()> {
-        let Some(own) = lock(&thread.state).suspended.take() else { return Ok(()) };
+        let Some(own) = lock(&thread.state).suspended.take() else {
+            return Ok(());
+        };
         let mut regs = ptrace::registers(outer)?;
         regs.orig_rax = own.nr;
         regs.rdi = own.rdi;
@@ -264,7 +308,11 @@ impl Tracer {
         if let Some(temporary) = suspend {
             let mut regs = ptrace::registers(outer)?;
             if regs.rax as i64 == ERESTARTNOHAND {
-                lock(&thread.state).suspended = Some(Borrowed { nr: regs.orig_rax, rdi: regs.rdi, rsi: regs.rsi });
+                lock(&thread.state).suspended = Some(Borrowed {
+                    nr: regs.orig_rax,
+                    rdi: regs.rdi,
+                    rsi: regs.rsi,
+                });
                 regs.rip -= 2;
                 regs.rax = libc::SYS_rt_sigsuspend as u64;
                 regs.orig_rax = u64::MAX;
@@ -278,7 +326,9 @@ impl Tracer {
 
     /// A body thread stands at a call of the clone family.
     fn asked_for_birth(&mut self, outer: i32) -> Result<()> {
-        let Some(thread) = self.host.thread(outer) else { return ptrace::resume(outer, 0) };
+        let Some(thread) = self.host.thread(outer) else {
+            return ptrace::resume(outer, 0);
+        };
         let mut regs = ptrace::registers(outer)?;
         let memory = thread.process.memory();
         if let Some(birth) = self.births.get(&outer).filter(|b| b.pid != 0) {
@@ -293,7 +343,10 @@ impl Tracer {
                 regs.rax = match refusal {
                     Refusal::Errno(errno) => -i64::from(errno),
                     Refusal::GoHome(what) => {
-                        tracing::warn!("process {} calls {what}, which works only at home: answered ENOSYS", thread.process.pid);
+                        tracing::warn!(
+                            "process {} calls {what}, which works only at home: answered ENOSYS",
+                            thread.process.pid
+                        );
                         ENOSYS
                     }
                 } as u64;
@@ -314,7 +367,9 @@ impl Tracer {
 
     /// Home has forked, or has not.
     fn home_forked(&mut self, outer: i32, result: i64) -> Result<()> {
-        let Some(birth) = self.births.get_mut(&outer) else { return Ok(()) };
+        let Some(birth) = self.births.get_mut(&outer) else {
+            return Ok(());
+        };
         let mut regs = ptrace::registers(outer)?;
         let answer = if result > 0 {
             birth.pid = result as i32;
@@ -327,7 +382,11 @@ impl Tracer {
                 }
             }
         } else {
-            Some(if result == GONE { -i64::from(libc::EAGAIN) } else { result })
+            Some(if result == GONE {
+                -i64::from(libc::EAGAIN)
+            } else {
+                result
+            })
         };
         if let Some(answer) = answer {
             self.births.remove(&outer);
@@ -341,7 +400,8 @@ impl Tracer {
     /// The body has forked: it is stopped, its child stops or has stopped.
     fn born(&mut self, parent: i32) -> Result<()> {
         let child = ptrace::event_message(parent)? as i32;
-        let (Some(thread), Some(birth)) = (self.host.thread(parent), self.births.remove(&parent)) else {
+        let (Some(thread), Some(birth)) = (self.host.thread(parent), self.births.remove(&parent))
+        else {
             return ptrace::resume(parent, 0);
         };
         let mut regs = ptrace::registers(parent)?;
@@ -351,7 +411,12 @@ impl Tracer {
             Arc::clone(&thread.process)
         } else {
             let dispositions = lock(&thread.process.dispositions).clone();
-            let process = Arc::new(Process::new(birth.pid, child, Arc::clone(&thread.process.pool), dispositions));
+            let process = Arc::new(Process::new(
+                birth.pid,
+                child,
+                Arc::clone(&thread.process.pool),
+                dispositions,
+            ));
             self.leaders.insert(child, Arc::clone(&process));
             process
         };
@@ -370,7 +435,9 @@ impl Tracer {
     }
 
     fn start_newborn(&mut self, child: i32) -> Result<()> {
-        let Some(birth) = self.newborn.remove(&child) else { return Ok(()) };
+        let Some(birth) = self.newborn.remove(&child) else {
+            return Ok(());
+        };
         let mut regs = ptrace::registers(child)?;
         birth.restore(&mut regs);
         ptrace::set_registers(child, &regs)?;
@@ -395,15 +462,22 @@ impl Tracer {
                     let _ = ptrace::kill(process.outer, libc::SIGKILL);
                 }
             }
-            Order::Home(message) => self.from_home(message),
+            Order::Home(message) => self.told_by_home(message),
             Order::Over => {}
         }
     }
 
-    fn from_home(&mut self, message: ToHost) {
+    fn told_by_home(&mut self, message: ToHost) {
         match message {
-            ToHost::Signal { pid, tid, seq, info } => {
-                let Some(process) = self.process(pid) else { return };
+            ToHost::Signal {
+                pid,
+                tid,
+                seq,
+                info,
+            } => {
+                let Some(process) = self.process(pid) else {
+                    return;
+                };
                 let signal = i32::from_ne_bytes([info[0], info[1], info[2], info[3]]);
                 if (1..=64).contains(&signal) {
                     signals::inject(&self.host, &process, tid, signal, info);
@@ -443,10 +517,16 @@ fn ask_home(host: &Host, thread: &Thread, birth: &Birth) -> i64 {
         return -i64::from(libc::EFAULT);
     }
     let mut link = lock(&thread.link);
-    let Some(link) = link.as_mut() else { return GONE };
-    let answer = link.send_call(Kind::Fork, &call).and_then(|()| link.receive_answer());
+    let Some(link) = link.as_mut() else {
+        return GONE;
+    };
+    let answer = link
+        .send_call(Kind::Fork, &call)
+        .and_then(|()| link.receive_answer());
     match answer {
-        Ok(answer) => call.scatter(answer.result, answer.data, &memory).unwrap_or(answer.result),
+        Ok(answer) => call
+            .scatter(answer.result, answer.data, &memory)
+            .unwrap_or(answer.result),
         Err(error) => {
             tracing::debug!("fork at home of process {}: {error}", thread.process.pid);
             let _ = host;
@@ -469,9 +549,20 @@ fn dispositions(actions: &[SignalAction]) -> Dispositions {
 
 /// The table's filter rules in the assembler's terms.
 fn rules() -> Rules {
-    let mut rules = Rules { allow: Vec::new(), trace: Vec::new() };
+    let mut rules = Rules {
+        allow: Vec::new(),
+        trace: Vec::new(),
+    };
     for rule in filter::rules() {
-        let conditions = rule.when.iter().map(|c| Condition { arg: c.arg, mask: c.mask, value: c.value }).collect();
+        let conditions = rule
+            .when
+            .iter()
+            .map(|c| Condition {
+                arg: c.arg,
+                mask: c.mask,
+                value: c.value,
+            })
+            .collect();
         match rule.action {
             filter::Action::Allow => rules.allow.push((rule.nr, conditions)),
             filter::Action::Trace => rules.trace.push(rule.nr),

@@ -16,7 +16,15 @@ pub fn wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>) {
     });
     let limit_ptr = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: `word` outlives the call; the timeout is null or a live timespec.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, limit_ptr) };
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT,
+            expected,
+            limit_ptr,
+        )
+    };
 }
 
 /// Wakes at most `count` sleepers on `word`. Returns how many were woken.

@@ -20,7 +20,9 @@ pub enum Side {
 /// # Panics
 /// If the process has other threads: their locks would stay locked in the child.
 pub fn fork() -> io::Result<Side> {
-    let threads = std::fs::read_dir("/proc/self/task").map(Iterator::count).unwrap_or(1);
+    let threads = std::fs::read_dir("/proc/self/task")
+        .map(Iterator::count)
+        .unwrap_or(1);
     assert!(threads == 1, "fork with {threads} threads");
     // SAFETY: there is no other thread, so nothing is in an inconsistent state.
     match crate::check(i64::from(unsafe { libc::fork() }))? {
@@ -71,7 +73,9 @@ pub fn close_from(first: u32) {
 /// Dies with the parent, which must still be `parent`.
 pub fn die_with_parent(parent: i32) -> io::Result<()> {
     // SAFETY: no pointers are passed.
-    crate::check(i64::from(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }))?;
+    crate::check(i64::from(unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL)
+    }))?;
     if std::os::unix::process::parent_id() as i32 == parent {
         Ok(())
     } else {
@@ -191,21 +195,39 @@ pub fn start_init(spec: &InitSpec<'_>) -> io::Result<i32> {
 
 fn pipe() -> io::Result<(File, File)> {
     let (read, write) = io::pipe()?;
-    Ok((File::from(OwnedFd::from(read)), File::from(OwnedFd::from(write))))
+    Ok((
+        File::from(OwnedFd::from(read)),
+        File::from(OwnedFd::from(write)),
+    ))
 }
 
-fn direct_helper(spec: &InitSpec<'_>, helper: i32, up: &mut File, down: &mut File) -> io::Result<i32> {
+fn direct_helper(
+    spec: &InitSpec<'_>,
+    helper: i32,
+    up: &mut File,
+    down: &mut File,
+) -> io::Result<i32> {
     expect(up, "U")?;
     let write = |file: &str, text: String| {
-        std::fs::write(format!("/proc/{helper}/{file}"), text)
-            .map_err(|e| io::Error::new(e.kind(), format!("write {file} of the user namespace: {e}")))
+        std::fs::write(format!("/proc/{helper}/{file}"), text).map_err(|e| {
+            io::Error::new(e.kind(), format!("write {file} of the user namespace: {e}"))
+        })
     };
     write("setgroups", "deny".into())?;
-    write("uid_map", format!("{} {} 1", spec.inside.uid, spec.outside.uid))?;
-    write("gid_map", format!("{} {} 1", spec.inside.gid, spec.outside.gid))?;
+    write(
+        "uid_map",
+        format!("{} {} 1", spec.inside.uid, spec.outside.uid),
+    )?;
+    write(
+        "gid_map",
+        format!("{} {} 1", spec.inside.gid, spec.outside.gid),
+    )?;
     down.write_all(b"M\n")?;
     let line = expect(up, "P")?;
-    let pid: i32 = line.trim().parse().map_err(|_| io::Error::other("no pid from the helper"))?;
+    let pid: i32 = line
+        .trim()
+        .parse()
+        .map_err(|_| io::Error::other("no pid from the helper"))?;
     // Init reports when it stands on its empty root, right before its exec.
     expect(up, "X")?;
     Ok(pid)
@@ -226,7 +248,9 @@ fn expect(from: &mut File, tag: &str) -> io::Result<String> {
             let error = io::Error::from_raw_os_error(errno.parse().unwrap_or(libc::EIO));
             Err(io::Error::new(error.kind(), format!("{step}: {error}")))
         }
-        None => Err(io::Error::other("the init of the guest's namespaces died while starting")),
+        None => Err(io::Error::other(
+            "the init of the guest's namespaces died while starting",
+        )),
     }
 }
 
@@ -241,28 +265,59 @@ fn step(what: &'static str, ret: i64) -> Step<i64> {
 fn become_helper(spec: &InitSpec<'_>, up: &mut File, down: &mut File) -> Step<()> {
     let io_step = |what: &'static str| move |error: io::Error| (what, error);
     // SAFETY: no pointers are passed.
-    step("new user namespace (on Ubuntu see kernel.apparmor_restrict_unprivileged_userns; \
-          else user.max_user_namespaces)", i64::from(unsafe { libc::unshare(libc::CLONE_NEWUSER) }))?;
+    let ret = unsafe { libc::unshare(libc::CLONE_NEWUSER) };
+    step(
+        "new user namespace (on Ubuntu see kernel.apparmor_restrict_unprivileged_userns; \
+          else user.max_user_namespaces)",
+        i64::from(ret),
+    )?;
     up.write_all(b"U\n").map_err(io_step("tell the parent"))?;
     let mut go = [0; 2];
-    down.read_exact(&mut go).map_err(io_step("wait for the parent"))?;
+    down.read_exact(&mut go)
+        .map_err(io_step("wait for the parent"))?;
     keep_capabilities_over_exec()?;
     // SAFETY: no pointers are passed.
-    step("set group id", unsafe { libc::syscall(libc::SYS_setresgid, spec.inside.gid, spec.inside.gid, spec.inside.gid) })?;
+    let ret = unsafe {
+        libc::syscall(
+            libc::SYS_setresgid,
+            spec.inside.gid,
+            spec.inside.gid,
+            spec.inside.gid,
+        )
+    };
+    step("set group id", ret)?;
     // SAFETY: no pointers are passed.
-    step("set user id", unsafe { libc::syscall(libc::SYS_setresuid, spec.inside.uid, spec.inside.uid, spec.inside.uid) })?;
+    let ret = unsafe {
+        libc::syscall(
+            libc::SYS_setresuid,
+            spec.inside.uid,
+            spec.inside.uid,
+            spec.inside.uid,
+        )
+    };
+    step("set user id", ret)?;
     raise_ambient_capabilities()?;
-    let time = if spec.clock_offset.is_some() { CLONE_NEWTIME } else { 0 };
+    let time = if spec.clock_offset.is_some() {
+        CLONE_NEWTIME
+    } else {
+        0
+    };
     // SAFETY: no pointers are passed.
-    step("new pid, mount, net, ipc, uts and time namespaces", i64::from(unsafe { libc::unshare(NAMESPACES | time) }))?;
+    let ret = unsafe { libc::unshare(NAMESPACES | time) };
+    step(
+        "new pid, mount, net, ipc, uts and time namespaces",
+        i64::from(ret),
+    )?;
     if let Some((seconds, nanoseconds)) = spec.clock_offset {
         let text = format!("monotonic {seconds} {nanoseconds}\nboottime {seconds} {nanoseconds}\n");
-        std::fs::write("/proc/self/timens_offsets", text).map_err(io_step("set the clocks' offsets"))?;
+        std::fs::write("/proc/self/timens_offsets", text)
+            .map_err(io_step("set the clocks' offsets"))?;
     }
     let flags = libc::CLONE_PARENT | libc::SIGCHLD;
     // SAFETY: without CLONE_VM a raw clone with no stack behaves as fork; this
     // process has one thread.
-    let pid = step("fork init", unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
+    let ret = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+    let pid = step("fork init", ret)?;
     if pid == 0 {
         let (what, error) = match become_init(spec, up) {
             Ok(never) => match never {},
@@ -278,7 +333,8 @@ fn become_helper(spec: &InitSpec<'_>, up: &mut File, down: &mut File) -> Step<()
 fn keep_capabilities_over_exec() -> Step<()> {
     const NO_SETUID_FIXUP: libc::c_ulong = 1 << 2;
     // SAFETY: no pointers are passed.
-    step("keep capabilities", i64::from(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, NO_SETUID_FIXUP, 0, 0, 0) }))?;
+    let ret = unsafe { libc::prctl(libc::PR_SET_SECUREBITS, NO_SETUID_FIXUP, 0, 0, 0) };
+    step("keep capabilities", i64::from(ret))?;
     Ok(())
 }
 
@@ -287,17 +343,20 @@ fn raise_ambient_capabilities() -> Step<()> {
     let header: [u32; 2] = [0x2008_0522, 0];
     let mut data = [[0u32; 3]; 2];
     // SAFETY: header and data have the layout of version 3.
-    step("read capabilities", unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) })?;
+    let ret = unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) };
+    step("read capabilities", ret)?;
     for set in &mut data {
         set[2] = set[1];
     }
     // SAFETY: as above.
-    step("inherit capabilities", unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) })?;
+    let ret = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) };
+    step("inherit capabilities", ret)?;
     for cap in 0..64u64 {
         let held = data[(cap / 32) as usize][1] >> (cap % 32) & 1 == 1;
         if held {
             // SAFETY: no pointers are passed.
-            let ret = unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, cap, 0, 0) };
+            let ret =
+                unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, cap, 0, 0) };
             step("raise ambient capabilities", i64::from(ret))?;
         }
     }
@@ -307,30 +366,41 @@ fn raise_ambient_capabilities() -> Step<()> {
 /// Moves onto an empty root, arranges the descriptors, becomes the stub program.
 fn become_init(spec: &InitSpec<'_>, up: &mut File) -> Step<std::convert::Infallible> {
     // SAFETY: no pointers are passed.
-    step("die with the parent", i64::from(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }))?;
+    let ret = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    step("die with the parent", i64::from(ret))?;
     // SAFETY: no pointers are passed.
     unsafe { libc::setsid() };
     empty_root()?;
     // Everything moves up first, so that no dup2 below overwrites a source.
     let base = 200;
-    let sources: Vec<RawFd> = spec.fds.iter().map(AsRawFd::as_raw_fd).chain([spec.program.as_raw_fd(), up.as_raw_fd()]).collect();
+    let sources: Vec<RawFd> = spec
+        .fds
+        .iter()
+        .map(AsRawFd::as_raw_fd)
+        .chain([spec.program.as_raw_fd(), up.as_raw_fd()])
+        .collect();
     for (index, fd) in sources.iter().enumerate() {
         // SAFETY: plain numbers; this process has one thread and exec follows.
-        step("arrange descriptors", i64::from(unsafe { libc::dup2(*fd, base + index as i32) }))?;
+        let ret = unsafe { libc::dup2(*fd, base + index as i32) };
+        step("arrange descriptors", i64::from(ret))?;
     }
     let count = spec.fds.len() as i32;
     for index in 0..count {
         // SAFETY: as above.
-        step("arrange descriptors", i64::from(unsafe { libc::dup2(base + index, index) }))?;
+        let ret = unsafe { libc::dup2(base + index, index) };
+        step("arrange descriptors", i64::from(ret))?;
     }
     // SAFETY: as above. Nothing between is used any more.
-    step("close descriptors", unsafe { libc::syscall(libc::SYS_close_range, count, base + count - 1, 0) })?;
+    let ret = unsafe { libc::syscall(libc::SYS_close_range, count, base + count - 1, 0) };
+    step("close descriptors", ret)?;
     // SAFETY: as above.
-    step("close descriptors", unsafe { libc::syscall(libc::SYS_close_range, base + count + 2, u32::MAX, 0) })?;
+    let ret = unsafe { libc::syscall(libc::SYS_close_range, base + count + 2, u32::MAX, 0) };
+    step("close descriptors", ret)?;
     let (program, up_fd) = (base + count, base + count + 1);
     for fd in [program, up_fd] {
         // SAFETY: no pointers are passed.
-        step("close on exec", i64::from(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }))?;
+        let ret = unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        step("close on exec", i64::from(ret))?;
     }
     // SAFETY: two bytes of a live literal.
     unsafe { libc::write(up_fd, b"X\n".as_ptr().cast(), 2) };
@@ -338,9 +408,17 @@ fn become_init(spec: &InitSpec<'_>, up: &mut File) -> Step<std::convert::Infalli
     const EMPTY: &CStr = c"";
     // SAFETY: empty path with AT_EMPTY_PATH names the descriptor; both arrays
     // are null-terminated.
-    step("execute the stub program", unsafe {
-        libc::syscall(libc::SYS_execveat, program, EMPTY.as_ptr(), none.as_ptr(), none.as_ptr(), libc::AT_EMPTY_PATH)
-    })?;
+    let ret = unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            program,
+            EMPTY.as_ptr(),
+            none.as_ptr(),
+            none.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    step("execute the stub program", ret)?;
     Err(("execute the stub program", io::Error::other("returned")))
 }
 
@@ -348,19 +426,50 @@ fn become_init(spec: &InitSpec<'_>, up: &mut File) -> Step<std::convert::Infalli
 fn empty_root() -> Step<()> {
     let mount = |source: &CStr, target: &CStr, kind: &CStr, flags: libc::c_ulong| {
         // SAFETY: valid C strings, no data argument.
-        i64::from(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, std::ptr::null()) })
+        i64::from(unsafe {
+            libc::mount(
+                source.as_ptr(),
+                target.as_ptr(),
+                kind.as_ptr(),
+                flags,
+                std::ptr::null(),
+            )
+        })
     };
-    step("make mounts private", mount(c"none", c"/", c"", libc::MS_REC | libc::MS_PRIVATE))?;
-    step("mount an empty root", mount(c"none", c"/proc", c"tmpfs", libc::MS_NOSUID | libc::MS_NODEV))?;
+    step(
+        "make mounts private",
+        mount(c"none", c"/", c"", libc::MS_REC | libc::MS_PRIVATE),
+    )?;
+    step(
+        "mount an empty root",
+        mount(
+            c"none",
+            c"/proc",
+            c"tmpfs",
+            libc::MS_NOSUID | libc::MS_NODEV,
+        ),
+    )?;
     // SAFETY: a valid C string.
-    step("enter the empty root", i64::from(unsafe { libc::chdir(c"/proc".as_ptr()) }))?;
+    let ret = unsafe { libc::chdir(c"/proc".as_ptr()) };
+    step("enter the empty root", i64::from(ret))?;
     // SAFETY: valid C strings.
-    step("pivot_root", unsafe { libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) })?;
+    let ret = unsafe { libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) };
+    step("pivot_root", ret)?;
     // SAFETY: a valid C string.
-    step("leave the old root", i64::from(unsafe { libc::umount2(c".".as_ptr(), libc::MNT_DETACH) }))?;
+    let ret = unsafe { libc::umount2(c".".as_ptr(), libc::MNT_DETACH) };
+    step("leave the old root", i64::from(ret))?;
     // SAFETY: a valid C string.
-    step("enter the empty root", i64::from(unsafe { libc::chdir(c"/".as_ptr()) }))?;
-    step("make the root read-only", mount(c"none", c"/", c"", libc::MS_REMOUNT | libc::MS_RDONLY | libc::MS_BIND))?;
+    let ret = unsafe { libc::chdir(c"/".as_ptr()) };
+    step("enter the empty root", i64::from(ret))?;
+    step(
+        "make the root read-only",
+        mount(
+            c"none",
+            c"/",
+            c"",
+            libc::MS_REMOUNT | libc::MS_RDONLY | libc::MS_BIND,
+        ),
+    )?;
     Ok(())
 }
 

@@ -76,7 +76,10 @@ fn decode(status: i32) -> Change {
     if libc::WIFEXITED(status) {
         Change::Exited(libc::WEXITSTATUS(status))
     } else if libc::WIFSIGNALED(status) {
-        Change::Killed { signal: libc::WTERMSIG(status), core: libc::WCOREDUMP(status) }
+        Change::Killed {
+            signal: libc::WTERMSIG(status),
+            core: libc::WCOREDUMP(status),
+        }
     } else {
         let signal = (status >> 8) & 0xff;
         match status >> 16 {
@@ -137,22 +140,45 @@ pub fn registers(pid: i32) -> io::Result<Registers> {
 
 /// Sets the general-purpose registers of a stopped tracee.
 pub fn set_registers(pid: i32, regs: &Registers) -> io::Result<()> {
-    request(libc::PTRACE_SETREGS, pid, 0, std::ptr::from_ref(regs) as u64).map(drop)
+    request(
+        libc::PTRACE_SETREGS,
+        pid,
+        0,
+        std::ptr::from_ref(regs) as u64,
+    )
+    .map(drop)
 }
 
 /// Extended registers of a stopped tracee, in the kernel's XSAVE layout.
 pub fn xstate(pid: i32) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; XSTATE_BYTES_MAX];
-    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-    request(libc::PTRACE_GETREGSET, pid, NT_X86_XSTATE, &raw mut part as u64)?;
+    let mut part = libc::iovec {
+        iov_base: bytes.as_mut_ptr().cast(),
+        iov_len: bytes.len(),
+    };
+    request(
+        libc::PTRACE_GETREGSET,
+        pid,
+        NT_X86_XSTATE,
+        &raw mut part as u64,
+    )?;
     bytes.truncate(part.iov_len);
     Ok(bytes)
 }
 
 /// Sets the extended registers of a stopped tracee.
 pub fn set_xstate(pid: i32, bytes: &[u8]) -> io::Result<()> {
-    let part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    request(libc::PTRACE_SETREGSET, pid, NT_X86_XSTATE, &raw const part as u64).map(drop)
+    let part = libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
+    request(
+        libc::PTRACE_SETREGSET,
+        pid,
+        NT_X86_XSTATE,
+        &raw const part as u64,
+    )
+    .map(drop)
 }
 
 /// Set of blocked signals of a stopped tracee: bit n-1 for signal n.
@@ -214,7 +240,12 @@ pub struct RseqConfiguration {
 pub fn rseq(pid: i32) -> io::Result<RseqConfiguration> {
     let mut config = RseqConfiguration::default();
     let bytes = size_of::<RseqConfiguration>() as u64;
-    request(libc::PTRACE_GET_RSEQ_CONFIGURATION, pid, bytes, &raw mut config as u64)?;
+    request(
+        libc::PTRACE_GET_RSEQ_CONFIGURATION,
+        pid,
+        bytes,
+        &raw mut config as u64,
+    )?;
     Ok(config)
 }
 
@@ -224,7 +255,12 @@ pub fn poke(pid: i32, at: u64, bytes: &[u8]) -> io::Result<()> {
     for (index, chunk) in bytes.chunks(8).enumerate() {
         let mut word = [0; 8];
         word[..chunk.len()].copy_from_slice(chunk);
-        request(libc::PTRACE_POKEDATA, pid, at + index as u64 * 8, u64::from_ne_bytes(word))?;
+        request(
+            libc::PTRACE_POKEDATA,
+            pid,
+            at + index as u64 * 8,
+            u64::from_ne_bytes(word),
+        )?;
     }
     Ok(())
 }

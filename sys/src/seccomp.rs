@@ -67,10 +67,12 @@ pub fn assemble(rules: &Rules) -> Result<Vec<[u8; 8]>, String> {
             .map_err(|e| e.to_string())?;
         entry.push(SeccompRule::new(conditions).map_err(|e| e.to_string())?);
     }
-    let placeholder = SeccompAction::Trace(u32::from(PLACEHOLDER).try_into().unwrap_or(0));
+    let placeholder = SeccompAction::Trace(u32::from(PLACEHOLDER));
     let filter = SeccompFilter::new(map, placeholder, SeccompAction::Allow, TargetArch::x86_64)
         .map_err(|e| e.to_string())?;
-    let program: BpfProgram = filter.try_into().map_err(|e: seccompiler::BackendError| e.to_string())?;
+    let program: BpfProgram = filter
+        .try_into()
+        .map_err(|e: seccompiler::BackendError| e.to_string())?;
 
     let notify = libc::SECCOMP_RET_USER_NOTIF;
     let mut all = vec![
@@ -160,7 +162,11 @@ impl Listener {
         // SAFETY: `bytes` is live, zeroed, aligned, and larger than the
         // kernel's structure.
         let ret = unsafe {
-            libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV as libc::Ioctl, &raw mut bytes)
+            libc::ioctl(
+                self.0.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_RECV as libc::Ioctl,
+                &raw mut bytes,
+            )
         };
         crate::check(i64::from(ret))?;
         let word = |at: usize| {
@@ -189,7 +195,11 @@ impl Listener {
     }
 
     fn poll(&self) -> i16 {
-        let mut fd = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let mut fd = libc::pollfd {
+            fd: self.0.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
         // SAFETY: `fd` is a live local.
         unsafe { libc::poll(&mut fd, 1, 0) };
         fd.revents
@@ -200,16 +210,29 @@ impl Listener {
     pub fn is_valid(&self, id: u64) -> bool {
         // SAFETY: `id` is a live local.
         let ret = unsafe {
-            libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ID_VALID as libc::Ioctl, &raw const id)
+            libc::ioctl(
+                self.0.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_ID_VALID as libc::Ioctl,
+                &raw const id,
+            )
         };
         ret == 0
     }
 
     fn send(&self, id: u64, value: i64, error: i32, flags: u32) -> io::Result<()> {
-        let answer = libc::seccomp_notif_resp { id, val: value, error, flags };
+        let answer = libc::seccomp_notif_resp {
+            id,
+            val: value,
+            error,
+            flags,
+        };
         // SAFETY: `answer` is a live local of the type the request expects.
         let ret = unsafe {
-            libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND as libc::Ioctl, &raw const answer)
+            libc::ioctl(
+                self.0.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_SEND as libc::Ioctl,
+                &raw const answer,
+            )
         };
         crate::check(i64::from(ret)).map(drop)
     }
@@ -242,7 +265,11 @@ impl Listener {
         };
         // SAFETY: `request` is a live local of the type the request expects.
         let ret = unsafe {
-            libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD as libc::Ioctl, &raw const request)
+            libc::ioctl(
+                self.0.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_ADDFD as libc::Ioctl,
+                &raw const request,
+            )
         };
         crate::check(i64::from(ret)).map(drop)
     }

@@ -42,7 +42,10 @@ pub struct Call {
 impl Call {
     /// A call with the given arguments, the rest zero.
     pub fn new(nr: i64, args: &[u64]) -> Call {
-        let mut call = Call { nr: nr as u64, args: [0; 6] };
+        let mut call = Call {
+            nr: nr as u64,
+            args: [0; 6],
+        };
         call.args[..args.len()].copy_from_slice(args);
         call
     }
@@ -106,8 +109,16 @@ impl Window {
         assert!(code.len() <= PAGE_BYTES && geometry.slots <= 64);
         // SAFETY: the mapping is at least a page long and the stub fits.
         unsafe { std::ptr::copy_nonoverlapping(code.as_ptr(), start.as_ptr(), code.len()) };
-        let free = if geometry.slots == 64 { u64::MAX } else { (1 << geometry.slots) - 1 };
-        Ok(Arc::new(Window { start, geometry, free: Mutex::new(free) }))
+        let free = if geometry.slots == 64 {
+            u64::MAX
+        } else {
+            (1 << geometry.slots) - 1
+        };
+        Ok(Arc::new(Window {
+            start,
+            geometry,
+            free: Mutex::new(free),
+        }))
     }
 
     /// Size in bytes.
@@ -126,7 +137,11 @@ impl Window {
         drop(free);
         self.word(index, 0).store(0, Ordering::SeqCst);
         self.word(index, DONE).store(0, Ordering::SeqCst);
-        Some(Slot { window: Arc::clone(self), index, request: 0 })
+        Some(Slot {
+            window: Arc::clone(self),
+            index,
+            request: 0,
+        })
     }
 
     fn slot_offset(&self, index: usize) -> usize {
@@ -157,7 +172,11 @@ impl Window {
         }
         // SAFETY: within the control page of the slot; the deputy's thread,
         // the other writer, is gone.
-        unsafe { self.at(index, CALLS + 56).cast::<i64>().write_volatile(result) };
+        unsafe {
+            self.at(index, CALLS + 56)
+                .cast::<i64>()
+                .write_volatile(result)
+        };
         done.store(request, Ordering::SeqCst);
         // A failed wake-up means that nobody waits yet; they will see `done`.
         let _ = futex::wake(done, 1);
@@ -218,7 +237,10 @@ impl Slot {
     pub fn post(&mut self, calls: &[Call]) {
         assert!(calls.len() <= BATCH_CALLS_MAX);
         for (position, call) in calls.iter().enumerate() {
-            let at = self.window.at(self.index, CALLS + position * CALL_BYTES).cast::<u64>();
+            let at = self
+                .window
+                .at(self.index, CALLS + position * CALL_BYTES)
+                .cast::<u64>();
             // SAFETY: entry `position` lies within the control page.
             unsafe { at.write_volatile(call.nr) };
             for (number, arg) in call.args.iter().enumerate() {
@@ -255,7 +277,9 @@ impl Slot {
     /// Result of call `position` of the last batch: a value, or -errno.
     pub fn result(&self, position: usize) -> i64 {
         assert!(position < BATCH_CALLS_MAX);
-        let at = self.window.at(self.index, CALLS + position * CALL_BYTES + 56);
+        let at = self
+            .window
+            .at(self.index, CALLS + position * CALL_BYTES + 56);
         // SAFETY: within the control page; the batch is over.
         unsafe { at.cast::<i64>().read_volatile() }
     }
@@ -270,7 +294,11 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut free = self.window.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self
+            .window
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         *free |= 1 << self.index;
     }
 }

@@ -20,18 +20,28 @@ const LITERAL: u64 = 0x1000;
 pub(super) fn set(worker: &mut Worker, thread: &Arc<Thread>, args: &[u64; 6]) -> Verdict {
     let [signal, new, ..] = *args;
     let mut action = [0u8; 32];
-    let settable = (1..=64).contains(&signal) && ![libc::SIGKILL as u64, libc::SIGSTOP as u64].contains(&signal);
+    let settable = (1..=64).contains(&signal)
+        && ![libc::SIGKILL as u64, libc::SIGSTOP as u64].contains(&signal);
     if new == 0 || !settable || thread.process.memory().read(new, &mut action).is_err() {
         return Verdict::Native;
     }
-    let word = |at: usize| action[at..at + 8].iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b));
+    let word = |at: usize| {
+        action[at..at + 8]
+            .iter()
+            .rev()
+            .fold(0u64, |n, b| n << 8 | u64::from(*b))
+    };
     let (handler, flags) = (word(0), word(8));
     let now = match handler as usize {
         libc::SIG_DFL => Disposition::Default,
         libc::SIG_IGN => Disposition::Ignored,
         _ => Disposition::Handled,
     };
-    let child_flags = if signal == libc::SIGCHLD as u64 { flags & CHILD_FLAGS } else { 0 };
+    let child_flags = if signal == libc::SIGCHLD as u64 {
+        flags & CHILD_FLAGS
+    } else {
+        0
+    };
     let mut all = lock(&thread.process.dispositions);
     let before = std::mem::replace(&mut all.of[signal as usize], now);
     let ignored = now == Disposition::Ignored;
@@ -42,11 +52,25 @@ pub(super) fn set(worker: &mut Worker, thread: &Arc<Thread>, args: &[u64; 6]) ->
     drop(all);
     if differs {
         let mut mirrored = [0u8; 32];
-        let handler = if ignored { libc::SIG_IGN } else { libc::SIG_DFL };
+        let handler = if ignored {
+            libc::SIG_IGN
+        } else {
+            libc::SIG_DFL
+        };
         mirrored[..8].copy_from_slice(&(handler as u64).to_le_bytes());
         mirrored[8..16].copy_from_slice(&child_flags.to_le_bytes());
-        let memory = Literal { at: LITERAL, bytes: &mirrored };
-        if let Verdict::Gone = worker.forward(thread, Kind::Call, &SET_ACTION, &[signal, LITERAL, 0, 8, 0, 0], &memory, None) {
+        let memory = Literal {
+            at: LITERAL,
+            bytes: &mirrored,
+        };
+        if let Verdict::Gone = worker.forward(
+            thread,
+            Kind::Call,
+            &SET_ACTION,
+            &[signal, LITERAL, 0, 8, 0, 0],
+            &memory,
+            None,
+        ) {
             return Verdict::Gone;
         }
     }

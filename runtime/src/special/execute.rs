@@ -20,7 +20,12 @@ use crate::signals;
 /// Where the signal set for home seems to lie.
 const LITERAL: u64 = 0x1000;
 
-pub(super) fn execute(worker: &mut Worker, thread: &Arc<Thread>, row: &'static Row, args: &[u64; 6]) -> Verdict {
+pub(super) fn execute(
+    worker: &mut Worker,
+    thread: &Arc<Thread>,
+    row: &'static Row,
+    args: &[u64; 6],
+) -> Verdict {
     // The new program inherits the mask, which the deputy does not have.
     let mask = signals::blocked(thread.outer);
     if mask != 0 && !push_mask(worker, thread, mask) {
@@ -28,15 +33,22 @@ pub(super) fn execute(worker: &mut Worker, thread: &Arc<Thread>, row: &'static R
     }
     let memory = thread.process.memory();
     let verdict = worker.forward(thread, Kind::Exec, row, args, &memory, None);
-    let Verdict::Answer(result) = verdict else { return verdict };
+    let Verdict::Answer(result) = verdict else {
+        return verdict;
+    };
     let process = &thread.process;
     match result {
         EXECUTED => {
             process.silent.store(true, Ordering::SeqCst);
-            let Some(link) = lock(&thread.link).take() else { return Verdict::Gone };
+            let Some(link) = lock(&thread.link).take() else {
+                return Verdict::Gone;
+            };
             match worker.host.arrival(link) {
                 Ok(arrival) => worker.host.order(Order::Arrive(Box::new(arrival))),
-                Err(error) => worker.host.tell_home(&ToHome::Cannot { pid: process.pid, reason: error.to_string() }),
+                Err(error) => worker.host.tell_home(&ToHome::Cannot {
+                    pid: process.pid,
+                    reason: error.to_string(),
+                }),
             }
             Verdict::Gone
         }
@@ -57,7 +69,13 @@ pub(super) fn execute(worker: &mut Worker, thread: &Arc<Thread>, row: &'static R
 /// Gives the deputy's thread this signal mask.
 fn push_mask(worker: &mut Worker, thread: &Thread, mask: u64) -> bool {
     let bytes = mask.to_le_bytes();
-    let memory = Literal { at: LITERAL, bytes: &bytes };
+    let memory = Literal {
+        at: LITERAL,
+        bytes: &bytes,
+    };
     let args = [libc::SIG_SETMASK as u64, LITERAL, 0, 8, 0, 0];
-    matches!(worker.forward(thread, Kind::Call, &SET_MASK, &args, &memory, None), Verdict::Answer(0))
+    matches!(
+        worker.forward(thread, Kind::Call, &SET_MASK, &args, &memory, None),
+        Verdict::Answer(0)
+    )
 }

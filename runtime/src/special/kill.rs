@@ -13,7 +13,12 @@ use crate::signals;
 const SI_USER: i32 = 0;
 const SI_TKILL: i32 = -6;
 
-pub(super) fn kill(worker: &mut Worker, thread: &Arc<Thread>, row: &'static Row, args: &[u64; 6]) -> Verdict {
+pub(super) fn kill(
+    worker: &mut Worker,
+    thread: &Arc<Thread>,
+    row: &'static Row,
+    args: &[u64; 6],
+) -> Verdict {
     let own = thread.process.pid;
     let (pid, tid, signal) = match i64::from(row.nr) {
         libc::SYS_kill => (args[0] as i32, 0, args[1] as i32),
@@ -22,7 +27,15 @@ pub(super) fn kill(worker: &mut Worker, thread: &Arc<Thread>, row: &'static Row,
     };
     // Ending and stopping are the home kernel's business; 0 and nonsense too.
     let decided_at_home = !(1..=64).contains(&signal)
-        || [libc::SIGKILL, libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU, libc::SIGCONT].contains(&signal);
+        || [
+            libc::SIGKILL,
+            libc::SIGSTOP,
+            libc::SIGTSTP,
+            libc::SIGTTIN,
+            libc::SIGTTOU,
+            libc::SIGCONT,
+        ]
+        .contains(&signal);
     if pid != own || decided_at_home {
         return worker.home(thread, row, args);
     }

@@ -12,7 +12,12 @@ use crate::host::lock;
 use crate::pool::Pool;
 use std::os::fd::AsFd;
 
-pub(super) fn map(worker: &mut Worker, thread: &Arc<Thread>, pool: &Pool, notified: &Notification) -> Verdict {
+pub(super) fn map(
+    worker: &mut Worker,
+    thread: &Arc<Thread>,
+    pool: &Pool,
+    notified: &Notification,
+) -> Verdict {
     let [_, length, prot, flags, fd, _] = notified.args;
     let kind = flags as i32 & libc::MAP_TYPE;
     let written = prot as i32 & libc::PROT_WRITE != 0;
@@ -22,7 +27,9 @@ pub(super) fn map(worker: &mut Worker, thread: &Arc<Thread>, pool: &Pool, notifi
     }
     let file = {
         let mut link = lock(&thread.link);
-        let Some(link) = link.as_mut() else { return Verdict::Gone };
+        let Some(link) = link.as_mut() else {
+            return Verdict::Gone;
+        };
         let identity: FileIdentity = match link.describe(fd as i32) {
             Ok(Ok(identity)) => identity,
             Ok(Err(errno)) => return Verdict::Answer(-i64::from(errno)),
@@ -37,7 +44,10 @@ pub(super) fn map(worker: &mut Worker, thread: &Arc<Thread>, pool: &Pool, notifi
         }
     };
     if let Err(error) = pool.listener.install(notified.id, file.as_fd(), fd as i32) {
-        tracing::debug!("put a file at descriptor {fd} of process {}: {error}", thread.process.pid);
+        tracing::debug!(
+            "put a file at descriptor {fd} of process {}: {error}",
+            thread.process.pid
+        );
         return Verdict::Answer(-i64::from(error.raw_os_error().unwrap_or(libc::ENODEV)));
     }
     Verdict::Native

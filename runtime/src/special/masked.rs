@@ -24,7 +24,12 @@ const EINTR: i64 = -(libc::EINTR as i64);
 /// Longest time the tracer may take to answer.
 const TRACER_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(super) fn wait(worker: &mut Worker, thread: &Arc<Thread>, row: &'static Row, args: &[u64; 6]) -> Verdict {
+pub(super) fn wait(
+    worker: &mut Worker,
+    thread: &Arc<Thread>,
+    row: &'static Row,
+    args: &[u64; 6],
+) -> Verdict {
     let memory = thread.process.memory();
     let mut args = *args;
     // Argument that holds the mask's address, or for pselect6 the address of both.
@@ -35,7 +40,9 @@ pub(super) fn wait(worker: &mut Worker, thread: &Arc<Thread>, row: &'static Row,
     };
     let word = |at: u64| {
         let mut word = [0; 8];
-        memory.read(at, &mut word).map(|()| u64::from_le_bytes(word))
+        memory
+            .read(at, &mut word)
+            .map(|()| u64::from_le_bytes(word))
     };
     let mut at = args[index];
     if row.nr == libc::SYS_pselect6 as u32 && at != 0 {
@@ -47,9 +54,14 @@ pub(super) fn wait(worker: &mut Worker, thread: &Arc<Thread>, row: &'static Row,
     if at == 0 {
         return worker.home(thread, row, &args);
     }
-    let Ok(mask) = word(at) else { return Verdict::Answer(-i64::from(libc::EFAULT)) };
+    let Ok(mask) = word(at) else {
+        return Verdict::Answer(-i64::from(libc::EFAULT));
+    };
     const NEVER_BLOCKED: u64 = 1 << (libc::SIGKILL - 1) | 1 << (libc::SIGSTOP - 1);
-    let temporary = TemporaryMask { mask: mask & !NEVER_BLOCKED, at };
+    let temporary = TemporaryMask {
+        mask: mask & !NEVER_BLOCKED,
+        at,
+    };
     args[index] = 0;
     if index == 3 {
         args[4] = 8;
@@ -57,23 +69,39 @@ pub(super) fn wait(worker: &mut Worker, thread: &Arc<Thread>, row: &'static Row,
     if signals::is_due(thread, Some(temporary)) {
         // Natively a signal that waits already comes before anything else,
         // unless a descriptor is ready: only the call itself can tell.
-        thread.process.undelivered.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        thread
+            .process
+            .undelivered
+            .fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let verdict = worker.forward(thread, Kind::Call, row, &args, &memory, Some(temporary));
-        thread.process.undelivered.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+        thread
+            .process
+            .undelivered
+            .fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
         return finish(worker, thread, verdict, temporary);
     }
     let verdict = worker.forward(thread, Kind::Call, row, &args, &memory, Some(temporary));
     finish(worker, thread, verdict, temporary)
 }
 
-fn finish(worker: &Worker, thread: &Arc<Thread>, verdict: Verdict, temporary: TemporaryMask) -> Verdict {
-    let Verdict::Answer(result) = verdict else { return verdict };
+fn finish(
+    worker: &Worker,
+    thread: &Arc<Thread>,
+    verdict: Verdict,
+    temporary: TemporaryMask,
+) -> Verdict {
+    let Verdict::Answer(result) = verdict else {
+        return verdict;
+    };
     if !(result == EINTR || (-516..=-512).contains(&result)) {
         return Verdict::Answer(result);
     }
     lock(&thread.state).suspend = Some(temporary);
     let (done, is_done) = mpsc::channel();
-    worker.host.order(Order::Interrupt { outer: thread.outer, done });
+    worker.host.order(Order::Interrupt {
+        outer: thread.outer,
+        done,
+    });
     if is_done.recv_timeout(TRACER_TIMEOUT).is_err() {
         return Verdict::Gone;
     }

@@ -28,7 +28,9 @@ pub(crate) fn handle(
         libc::SYS_execve | libc::SYS_execveat => execute::execute(worker, thread, row, args),
         libc::SYS_mmap => map::map(worker, thread, pool, notified),
         libc::SYS_rt_sigaction => actions::set(worker, thread, args),
-        libc::SYS_kill | libc::SYS_tkill | libc::SYS_tgkill => kill::kill(worker, thread, row, args),
+        libc::SYS_kill | libc::SYS_tkill | libc::SYS_tgkill => {
+            kill::kill(worker, thread, row, args)
+        }
         libc::SYS_ppoll | libc::SYS_pselect6 | libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => {
             masked::wait(worker, thread, row, args)
         }
