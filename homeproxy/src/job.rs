@@ -82,6 +82,8 @@ pub(crate) struct DeputyThread {
     pub(crate) place: Place,
     /// Number of its slot, also while a lane thread holds the slot.
     pub(crate) slot_index: usize,
+    /// Address of its slot in the deputy.
+    pub(crate) slot_address: u64,
     /// Its slot; held by the lane thread during a call.
     pub(crate) slot: Mutex<Slot>,
     /// Request under way, for interruption.
@@ -179,6 +181,7 @@ impl DeputyThread {
         DeputyThread {
             tid,
             deputy,
+            slot_address: place.address + slot.offset(),
             place,
             slot_index: slot.index(),
             slot: Mutex::new(slot),

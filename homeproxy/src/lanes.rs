@@ -118,16 +118,29 @@ impl Server<'_> {
         let call = WireCall::parse(frame.payload).map_err(|e| End::Malformed(e.0))?;
         let mut slot = lock(&thread.slot);
         let result = execute(thread, &mut slot, &call, frame.request);
-        let signals = thread.deputy.signals.load(Ordering::SeqCst);
-        let out = self.sender.begin();
-        out.extend_from_slice(&result.to_le_bytes());
-        out.extend_from_slice(&signals.to_le_bytes());
-        call.collect(result, slot.data(), out);
+        let answered = self.answer_call(frame, thread, &call, result, &mut slot);
         drop(slot);
         if result == EXECUTED {
             // The process has a new thread object, window and slot.
             self.thread = self.job.thread(thread.deputy.pid);
         }
+        answered
+    }
+
+    /// Sends a result with what the call has written.
+    fn answer_call(
+        &mut self,
+        frame: &Frame<'_>,
+        thread: &DeputyThread,
+        call: &WireCall<'_>,
+        result: i64,
+        slot: &mut Slot,
+    ) -> Result<(), End> {
+        let signals = thread.deputy.signals.load(Ordering::SeqCst);
+        let out = self.sender.begin();
+        out.extend_from_slice(&result.to_le_bytes());
+        out.extend_from_slice(&signals.to_le_bytes());
+        call.collect(result, slot.data(), out);
         Ok(self
             .sender
             .send(Kind::Result, frame.lease_epoch, frame.request)?)
@@ -150,8 +163,7 @@ impl Server<'_> {
         *lock(&thread.newborn) = Some(newborn);
         let result = execute(thread, &mut slot, &call, frame.request);
         *lock(&thread.newborn) = None;
-        drop(slot);
-        self.answer(frame, result, Some(thread))
+        self.answer_call(frame, thread, &call, result, &mut slot)
     }
 
     /// The image of a process that has just executed a program, then its pages.

@@ -209,9 +209,8 @@ impl Tracer {
     fn start_newborn(&mut self, child: i32) -> Result<()> {
         if let Some(thread) = self.tracees.get(&child).and_then(|t| t.thread.clone()) {
             let mut regs = ptrace::registers(child)?;
-            let slot = lock(&thread.slot);
-            point_at_slot(&mut regs, thread.place.address, &slot);
-            drop(slot);
+            // Its lane may have posted the first call already.
+            point_at_slot(&mut regs, thread.place.address, thread.slot_address);
             ptrace::set_registers(child, &regs)?;
         }
         ptrace::resume(child, 0)

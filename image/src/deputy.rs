@@ -81,7 +81,7 @@ pub fn deputise(pid: i32, image: &Image) -> Result<Deputised, ImageError> {
         .take_slot()
         .ok_or_else(|| ImageError::Refused("a new window without a free slot".into()))?;
     let mut regs = old;
-    point_at_slot(&mut regs, address, &slot);
+    point_at_slot(&mut regs, address, address + slot.offset());
     ptrace::set_registers(pid, &regs).map_err(step("point the thread at the stub"))?;
     // Nothing is blocked in a deputy: every signal stops it and is passed on.
     ptrace::set_signal_mask(pid, 0).map_err(step("unblock the signals"))?;
@@ -95,10 +95,11 @@ pub fn deputise(pid: i32, image: &Image) -> Result<Deputised, ImageError> {
     })
 }
 
-/// Registers of a thread that is about to serve `slot` of the window at `address`.
-pub fn point_at_slot(regs: &mut Registers, address: u64, slot: &Slot) {
-    regs.rip = address;
-    regs.r12 = address + slot.offset();
+/// Registers of a thread that is about to serve the slot at address `slot` of
+/// the window at `window`.
+pub fn point_at_slot(regs: &mut Registers, window: u64, slot: u64) {
+    regs.rip = window;
+    regs.r12 = slot;
     regs.r13 = 0;
     regs.orig_rax = u64::MAX;
     regs.eflags &= !0x400;

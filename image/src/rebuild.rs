@@ -263,7 +263,7 @@ impl Builder {
         let pid = self.pid;
         let step = move |doing| ImageError::step(doing, pid);
         let mut regs = ptrace::registers(pid).map_err(step("read the registers"))?;
-        crate::deputy::point_at_slot(&mut regs, self.place, &self.slot);
+        crate::deputy::point_at_slot(&mut regs, self.place, self.place + self.slot.offset());
         ptrace::set_registers(pid, &regs).map_err(step("point the body at the stub"))?;
         ptrace::resume(pid, 0).map_err(step("start the body's stub"))?;
 

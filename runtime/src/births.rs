@@ -45,6 +45,11 @@ pub(crate) struct Birth {
     parent_tid: u64,
     child_tid: u64,
     tls: u64,
+    /// Where the guest wants a pidfd of the child; 0: nowhere.
+    pidfd: u64,
+    /// Address of the guest's `struct clone_args` and the words of it that are
+    /// changed for the call: only clone3 can clear signal handlers.
+    clone3: Option<(u64, [u64; 5])>,
     /// Arguments as the guest gave them, to be put back.
     registers: [u64; 5],
     /// Pid that home has given; 0: not yet.
@@ -64,6 +69,8 @@ impl Birth {
             parent_tid: 0,
             child_tid: 0,
             tls: 0,
+            pidfd: 0,
+            clone3: None,
             registers: [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8],
             pid: 0,
         };
@@ -76,6 +83,12 @@ impl Birth {
                 birth.parent_tid = regs.rdx;
                 birth.child_tid = regs.r10;
                 birth.tls = regs.r8;
+                if birth.flags & CLONE_PIDFD != 0 {
+                    birth.pidfd = std::mem::take(&mut birth.parent_tid);
+                    if birth.flags & (libc::CLONE_PARENT_SETTID | libc::CLONE_THREAD) as u64 != 0 {
+                        return Err(Refusal::Errno(libc::EINVAL));
+                    }
+                }
             }
             _ => birth.read_clone3(regs, memory)?,
         }
@@ -121,20 +134,16 @@ impl Birth {
         if signal > 64 || flags & SIGNAL != 0 || (stack == 0) != (stack_bytes == 0) {
             return Err(Refusal::Errno(libc::EINVAL));
         }
-        if flags & CLEAR_SIGHAND != 0 {
-            return Err(Refusal::GoHome("clone3 that clears signal handlers"));
-        }
-        self.flags = flags | signal;
+        self.flags = (flags & !CLEAR_SIGHAND) | signal;
         self.stack = stack.wrapping_add(stack_bytes);
         self.tls = tls;
         self.child_tid = child_tid;
-        self.parent_tid = if flags & CLONE_PIDFD != 0 {
-            pidfd
-        } else {
-            parent_tid
-        };
-        if flags & CLONE_PIDFD != 0 && flags & libc::CLONE_PARENT_SETTID as u64 != 0 {
-            return Err(Refusal::GoHome("clone3 with both a pidfd and a parent tid"));
+        self.parent_tid = parent_tid;
+        if flags & CLONE_PIDFD != 0 {
+            self.pidfd = pidfd;
+        }
+        if flags & CLEAR_SIGHAND != 0 {
+            self.clone3 = Some((regs.rdi, [flags, pidfd, child_tid, parent_tid, signal]));
         }
         Ok(())
     }
@@ -150,22 +159,24 @@ impl Birth {
         if self.is_thread() {
             flags |= (libc::CLONE_VM | libc::CLONE_SIGHAND) as u64;
         }
-        let pidfd = if flags & CLONE_PIDFD != 0 {
-            self.parent_tid
-        } else {
-            0
-        };
-        call.marshal(&CLONE, &[flags, 0, pidfd, 0, 0, 0], &memory)
+        call.marshal(&CLONE, &[flags, 0, self.pidfd, 0, 0, 0], &memory)
             .is_ok()
     }
 
-    /// The body's call: registers for a clone whose child is init's.
-    pub(crate) fn rewrite(&self, regs: &mut Registers) {
+    /// The body's call: registers (and for clone3 the guest's structure) for a
+    /// clone whose child is init's.
+    pub(crate) fn rewrite(&self, regs: &mut Registers, memory: BodyMemory) {
         let parent = if self.is_thread() {
             0
         } else {
             libc::CLONE_PARENT as u64
         };
+        if let Some((at, [flags, ..])) = self.clone3 {
+            // clone3 takes no exit signal with CLONE_PARENT.
+            let flags = (flags & !CLONE_PIDFD) | parent;
+            write_words(memory, at, [flags, 0, self.child_tid, self.parent_tid, 0]);
+            return;
+        }
         regs.orig_rax = libc::SYS_clone as u64;
         regs.rdi = (self.flags & !CLONE_PIDFD) | parent;
         regs.rsi = self.stack;
@@ -175,9 +186,24 @@ impl Birth {
     }
 
     /// Gives a thread that has returned from the call its arguments back.
-    pub(crate) fn restore(&self, regs: &mut Registers) {
+    pub(crate) fn restore(&self, regs: &mut Registers, memory: BodyMemory) {
+        if let Some((at, words)) = self.clone3 {
+            write_words(memory, at, words);
+        }
         [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8] = self.registers;
     }
+
+    /// Whether the child's handled signals get their default action.
+    pub(crate) fn clears_handlers(&self) -> bool {
+        self.clone3.is_some()
+    }
+}
+
+/// Writes the first words of a `struct clone_args`.
+fn write_words(memory: BodyMemory, at: u64, words: [u64; 5]) {
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    // Was readable a moment ago; if it cannot be written, clone3 finds out.
+    let _ = memory.write(at, &bytes);
 }
 
 /// Why a birth does not happen.

@@ -29,6 +29,17 @@ pub(crate) struct Dispositions {
     pub(crate) child_flags: u64,
 }
 
+impl Dispositions {
+    /// Handled signals get their default action, as by CLONE_CLEAR_SIGHAND.
+    pub(crate) fn clear_handlers(&mut self) {
+        for of in &mut self.of {
+            if *of == Disposition::Handled {
+                *of = Disposition::Default;
+            }
+        }
+    }
+}
+
 /// A signal on its way into the body, with the details to put in place.
 pub(crate) struct Incoming {
     pub(crate) signal: i32,

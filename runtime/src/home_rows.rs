@@ -38,3 +38,20 @@ pub(crate) static CLONE: Row = row(
 );
 /// lseek, to learn whether a descriptor has a position.
 pub(crate) static SEEK: Row = row(libc::SYS_lseek, "lseek", &[Arg::Fd, Arg::Int, Arg::Int]);
+/// rt_tgsigqueueinfo: a signal with its details, to the deputy's own thread.
+pub(crate) static QUEUE_SIGNAL: Row = row(
+    libc::SYS_rt_tgsigqueueinfo,
+    "rt_tgsigqueueinfo",
+    &[Arg::Int, Arg::Int, Arg::Int, Arg::In(Size::Bytes(128))],
+);
+/// rt_sigtimedwait: takes a pending signal; the time is argument 2.
+pub(crate) static TAKE_SIGNAL: Row = row(
+    libc::SYS_rt_sigtimedwait,
+    "rt_sigtimedwait",
+    &[
+        Arg::In(Size::Bytes(8)),
+        Arg::Int,
+        Arg::In(Size::Bytes(16)),
+        Arg::Int,
+    ],
+);

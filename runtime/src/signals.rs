@@ -133,6 +133,44 @@ pub(crate) fn take_incoming(process: &Process, signal: i32) -> Option<SignalInfo
     incoming.remove(at).map(|i| i.info)
 }
 
+/// Signals that wait in the body because `thread` blocks them, with their
+/// details as far as they are known. They are not on their way any more.
+pub(crate) fn take_pending(thread: &Thread) -> Vec<Incoming> {
+    let process = &thread.process;
+    let Some(sets) = sets(thread.outer) else {
+        return Vec::new();
+    };
+    let pending = sets.pending & sets.blocked;
+    let mut taken = Vec::new();
+    for signal in (1..=64).filter(|signal| pending & bit(*signal) != 0) {
+        let before = taken.len();
+        while let Some(info) = take_incoming(process, signal) {
+            taken.push(Incoming { signal, info });
+        }
+        if taken.len() == before {
+            // Raised by the guest itself.
+            let info = info_of_kill(signal, SI_TKILL, process.pid, 0);
+            taken.push(Incoming { signal, info });
+        }
+    }
+    taken
+}
+
+/// The reverse of [`take_pending`].
+pub(crate) fn give_back(thread: &Thread, pending: Vec<Incoming>) {
+    let added = pending.len() as i64;
+    lock(&thread.process.incoming).extend(pending);
+    thread
+        .process
+        .undelivered
+        .fetch_add(added, Ordering::SeqCst);
+}
+
+/// `si_code` of kill(2).
+pub(crate) const SI_USER: i32 = 0;
+/// `si_code` of tgkill(2).
+pub(crate) const SI_TKILL: i32 = -6;
+
 /// `siginfo_t` of kill(2) or tgkill(2) by process `pid` of user `uid`.
 pub(crate) fn info_of_kill(signal: i32, code: i32, pid: i32, uid: u32) -> SignalInfo {
     let mut info = [0; 128];

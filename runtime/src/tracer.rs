@@ -18,6 +18,7 @@ use crate::births::{Birth, Refusal};
 use crate::guest::{Borrowed, Disposition, Dispositions, Process, Thread};
 use crate::host::{Arrival, Host, Order, lock};
 use crate::link::GONE;
+use crate::memory::BodyMemory;
 use crate::pool::Pool;
 use crate::signals;
 
@@ -40,6 +41,8 @@ pub(crate) struct Tracer {
     early: HashSet<i32>,
     /// Programs to run once the old body of the same pid has ended.
     arrivals: HashMap<i32, Box<Arrival>>,
+    /// Signals for programs (pid at home) that are about to run here.
+    waiting: HashMap<i32, Vec<(i32, u64, ptrace::SignalInfo)>>,
     /// Processes (pid at home) that are frozen, and their threads held so far.
     frozen: HashMap<i32, Vec<i32>>,
     /// Ended threads' processes, until the leader is gone: by outer id.
@@ -60,6 +63,7 @@ impl Tracer {
             newborn: HashMap::new(),
             early: HashSet::new(),
             arrivals: HashMap::new(),
+            waiting: HashMap::new(),
             frozen: HashMap::new(),
             leaders: HashMap::new(),
         })
@@ -163,6 +167,10 @@ impl Tracer {
         match self.process(pid) {
             Some(old) => {
                 old.silent.store(true, Ordering::SeqCst);
+                // What was sent to the old program and not yet seen by it.
+                let left = std::mem::take(&mut *lock(&old.incoming));
+                let waiting = self.waiting.entry(pid).or_default();
+                waiting.extend(left.into_iter().map(|i| (0, 0, i.info)));
                 self.arrivals.insert(pid, arrival);
                 // ESRCH: it is ending already.
                 let _ = ptrace::kill(old.outer, libc::SIGKILL);
@@ -193,9 +201,13 @@ impl Tracer {
                     dispositions(&image.actions),
                 ));
                 self.leaders.insert(body.pid, Arc::clone(&process));
-                let thread = Arc::new(Thread::new(pid, body.pid, process, Some(link)));
-                self.host.add_thread(&thread);
+                let thread = Thread::new(pid, body.pid, Arc::clone(&process), Some(link));
+                self.host.add_thread(&Arc::new(thread));
                 pool.join(&self.host);
+                for (tid, seq, info) in self.waiting.remove(&pid).unwrap_or_default() {
+                    self.inject(&process, tid, info);
+                    process.signal_sent(seq);
+                }
                 if let Err(error) = ptrace::resume(body.pid, 0) {
                     tracing::debug!("start body {pid}: {error}");
                 }
@@ -331,11 +343,9 @@ impl Tracer {
         };
         let mut regs = ptrace::registers(outer)?;
         let memory = thread.process.memory();
-        if let Some(birth) = self.births.get(&outer).filter(|b| b.pid != 0) {
+        if self.births.get(&outer).is_some_and(|birth| birth.pid != 0) {
             // The kernel restarts it because a signal waited.
-            birth.rewrite(&mut regs);
-            ptrace::set_registers(outer, &regs)?;
-            return ptrace::resume(outer, 0);
+            return self.release(outer);
         }
         let birth = match Birth::read(&regs, memory) {
             Ok(birth) => birth,
@@ -370,30 +380,61 @@ impl Tracer {
         let Some(birth) = self.births.get_mut(&outer) else {
             return Ok(());
         };
-        let mut regs = ptrace::registers(outer)?;
-        let answer = if result > 0 {
+        if result > 0 {
             birth.pid = result as i32;
-            birth.rewrite(&mut regs);
-            match self.init.set_next_pid(birth.pid) {
-                Ok(()) => None,
-                Err(error) => {
-                    tracing::error!("{error}");
-                    Some(-i64::from(libc::EAGAIN))
-                }
-            }
-        } else {
-            Some(if result == GONE {
-                -i64::from(libc::EAGAIN)
-            } else {
-                result
-            })
-        };
-        if let Some(answer) = answer {
-            self.births.remove(&outer);
-            regs.rax = answer as u64;
-            regs.orig_rax = u64::MAX;
+            return self.release(outer);
         }
+        self.births.remove(&outer);
+        let mut regs = ptrace::registers(outer)?;
+        let eagain = -i64::from(libc::EAGAIN);
+        regs.rax = if result == GONE { eagain } else { result } as u64;
+        regs.orig_rax = u64::MAX;
         ptrace::set_registers(outer, &regs)?;
+        ptrace::resume(outer, 0)
+    }
+
+    /// Lets a body fork, with the pid that home has given. One at a time: the
+    /// pid is the next one of the whole namespace.
+    fn release(&mut self, outer: i32) -> Result<()> {
+        let Some(birth) = self.births.get(&outer).copied() else {
+            return ptrace::resume(outer, 0);
+        };
+        let Some(memory) = self.host.thread(outer).map(|t| t.process.memory()) else {
+            return Ok(());
+        };
+        self.init
+            .set_next_pid(birth.pid)
+            .map_err(std::io::Error::other)?;
+        let mut regs = ptrace::registers(outer)?;
+        birth.rewrite(&mut regs, memory);
+        ptrace::set_registers(outer, &regs)?;
+        ptrace::resume_to_call_end(outer)?;
+        match ptrace::wait(outer, false)? {
+            Some((_, Change::Signal(libc::SIGTRAP))) => self.not_forked(outer, &birth, memory),
+            Some((_, change)) => {
+                self.handle(outer, change);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The body's fork has failed. If only because a signal waits, the kernel
+    /// does it again after that.
+    fn not_forked(&mut self, outer: i32, birth: &Birth, memory: BodyMemory) -> Result<()> {
+        const ERESTARTNOINTR: i64 = -513;
+        let mut regs = ptrace::registers(outer)?;
+        if regs.rax as i64 != ERESTARTNOINTR {
+            birth.restore(&mut regs, memory);
+            ptrace::set_registers(outer, &regs)?;
+            self.births.remove(&outer);
+            let errno = -(regs.rax as i64);
+            let reason = format!("its body could not be forked (errno {errno})");
+            self.host.tell_home(&ToHome::Cannot {
+                pid: birth.pid,
+                reason,
+            });
+        }
         ptrace::resume(outer, 0)
     }
 
@@ -405,12 +446,15 @@ impl Tracer {
             return ptrace::resume(parent, 0);
         };
         let mut regs = ptrace::registers(parent)?;
-        birth.restore(&mut regs);
+        birth.restore(&mut regs, thread.process.memory());
         ptrace::set_registers(parent, &regs)?;
         let process = if birth.is_thread() {
             Arc::clone(&thread.process)
         } else {
-            let dispositions = lock(&thread.process.dispositions).clone();
+            let mut dispositions = lock(&thread.process.dispositions).clone();
+            if birth.clears_handlers() {
+                dispositions.clear_handlers();
+            }
             let process = Arc::new(Process::new(
                 birth.pid,
                 child,
@@ -439,7 +483,7 @@ impl Tracer {
             return Ok(());
         };
         let mut regs = ptrace::registers(child)?;
-        birth.restore(&mut regs);
+        birth.restore(&mut regs, BodyMemory(child));
         ptrace::set_registers(child, &regs)?;
         ptrace::resume(child, 0)
     }
@@ -474,17 +518,15 @@ impl Tracer {
                 tid,
                 seq,
                 info,
-            } => {
-                let Some(process) = self.process(pid) else {
-                    return;
-                };
-                let signal = i32::from_ne_bytes([info[0], info[1], info[2], info[3]]);
-                if (1..=64).contains(&signal) {
-                    signals::inject(&self.host, &process, tid, signal, info);
+            } => match self.process(pid) {
+                Some(process) if !process.silent.load(Ordering::SeqCst) => {
+                    self.inject(&process, tid, info);
+                    process.signal_sent(seq);
                 }
-                process.signal_sent(seq);
-            }
+                _ => self.waiting.entry(pid).or_default().push((tid, seq, info)),
+            },
             ToHost::Kill { pid } => {
+                self.waiting.remove(&pid);
                 if let Some(process) = self.process(pid) {
                     process.silent.store(true, Ordering::SeqCst);
                     let _ = ptrace::kill(process.outer, libc::SIGKILL);
@@ -497,6 +539,13 @@ impl Tracer {
                 }
             }
             ToHost::Place { .. } | ToHost::Shutdown => {}
+        }
+    }
+
+    fn inject(&self, process: &Arc<Process>, tid: i32, info: ptrace::SignalInfo) {
+        let signal = i32::from_ne_bytes([info[0], info[1], info[2], info[3]]);
+        if (1..=64).contains(&signal) {
+            signals::inject(&self.host, process, tid, signal, info);
         }
     }
 

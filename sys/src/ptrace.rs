@@ -115,6 +115,12 @@ pub fn resume(pid: i32, signal: i32) -> io::Result<()> {
     request(libc::PTRACE_CONT, pid, 0, signal as u64).map(drop)
 }
 
+/// Lets a stopped tracee run to its next system call stop: from a stop inside
+/// a call, to the end of that call, where it stops with SIGTRAP.
+pub fn resume_to_call_end(pid: i32) -> io::Result<()> {
+    request(libc::PTRACE_SYSCALL, pid, 0, 0).map(drop)
+}
+
 /// Lets a tracee in group-stop stay stopped, but report what follows.
 pub fn listen(pid: i32) -> io::Result<()> {
     request(libc::PTRACE_LISTEN, pid, 0, 0).map(drop)

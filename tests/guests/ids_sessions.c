@@ -45,9 +45,15 @@ int main(void)
     FAILS(setpgid(child, 0x7ffffffe), EPERM);
     tell(hold[1]);
     EXITS(child, 0);
+    /* Once a child has executed another program its group is its own affair. */
+    int said[2];
+    OKAY(pipe(said));
     child = CHILD({
-        OKAY(execl("/bin/sh", "sh", "-c", "read x", NULL));
+        OKAY(dup2(said[1], 1));
+        OKAY(execl("/bin/sh", "sh", "-c", "printf !; exec sleep 1000", NULL));
     });
+    await(said[0]);
+    FAILS(setpgid(child, child), EACCES);
     OKAY(kill(child, SIGKILL));
     DIES(child, SIGKILL);
 

@@ -124,9 +124,12 @@ int main(void)
     while (count != 5)
         pause_ms(1);
     EXITS(child, 0);
-    /* Something is ready and a signal is pending: the call answers, then the handler runs. */
+    /* Something is ready and a blocked signal is pending: the call answers, the signal stays pending. */
     OKAY(sigprocmask(SIG_BLOCK, &blocked, NULL));
     raise(SIGUSR1);
     EQUAL(OKAY(ppoll(set, 1, NULL, &none)), 1);
+    EQUAL(count, 5);
+    OKAY(sigprocmask(SIG_UNBLOCK, &blocked, NULL));
+    EQUAL(count, 6);
     return ok("poll_select");
 }

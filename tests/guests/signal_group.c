@@ -21,9 +21,14 @@ int main(void)
                 for (;;)
                     pause();
             });
-        tell(up[1]);
+        sigset_t blocked, none;
+        sigemptyset(&none);
+        sigemptyset(&blocked);
+        sigaddset(&blocked, SIGTERM);
+        OKAY(sigprocmask(SIG_BLOCK, &blocked, NULL));
         signal(SIGTERM, handler);
-        pause();
+        tell(up[1]);
+        FAILS(sigsuspend(&none), EINTR);
         /* All five die by the signal that we caught. */
         for (int i = 0; i < 5; i++) {
             int status;
@@ -38,8 +43,6 @@ int main(void)
     (void)setpgid(leader, leader);
     for (int i = 0; i < 6; i++)
         await(up[0]);
-    await_state(leader, 'S');
-    pause_ms(10);
     OKAY(killpg(leader, 0));
     OKAY(kill(-leader, SIGTERM));
     EXITS(leader, 11);

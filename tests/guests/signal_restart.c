@@ -10,30 +10,47 @@ static void handler(int signal, siginfo_t *info, void *context)
     count++;
 }
 
-/* A child that sends SIGUSR1 to us once we sleep, and then, if told to, releases the call. */
-static pid_t interrupter(int release)
+/* A child that sends SIGUSR1 to us once we are likely to sleep, and then releases the call. */
+static pid_t releaser(int release)
 {
     pid_t parent = getpid();
     return CHILD({
         await_state(parent, 'S');
         pause_ms(20);
         OKAY(kill(parent, SIGUSR1));
-        if (release != -1) {
+        pause_ms(20);
+        tell(release);
+    });
+}
+
+/* A child that sends SIGUSR1 again and again, since nobody can know when a call has begun. */
+static pid_t interrupter(void)
+{
+    pid_t parent = getpid();
+    return CHILD({
+        await_state(parent, 'S');
+        for (;;) {
             pause_ms(20);
-            tell(release);
+            OKAY(kill(parent, SIGUSR1));
         }
     });
+}
+
+static void end(pid_t child)
+{
+    CHECK(count > 0);
+    OKAY(kill(child, SIGKILL));
+    DIES(child, SIGKILL);
+    count = 0;
 }
 
 static int ends[2];
 
 #define INTERRUPTED(call) \
     do { \
-        count = 0; \
-        pid_t child_ = interrupter(-1); \
+        pid_t interrupter_ = interrupter(); \
         FAILS(call, EINTR); \
-        EQUAL(count, 1); \
-        EXITS(child_, 0); \
+        end(interrupter_); \
     } while (0)
 
 int main(void)
@@ -86,17 +103,17 @@ int main(void)
     /* With SA_RESTART these go on as if nothing had been. */
     handle(SIGUSR1, handler, SA_RESTART);
     count = 0;
-    pid_t child = interrupter(ends[1]);
+    pid_t child = releaser(ends[1]);
     EQUAL(OKAY(read(ends[0], &byte, 1)), 1);
     EQUAL(count, 1);
     EXITS(child, 0);
     count = 0;
-    child = interrupter(sockets[1]);
+    child = releaser(sockets[1]);
     EQUAL(OKAY(recv(sockets[0], &byte, 1, 0)), 1);
     EQUAL(count, 1);
     EXITS(child, 0);
     count = 0;
-    child = interrupter(ends[1]);
+    child = releaser(ends[1]);
     pid_t waited = CHILD({
         char mine;
         EQUAL(OKAY(read(ends[0], &mine, 1)), 1);
@@ -116,12 +133,10 @@ int main(void)
     /* A blocked writer that has written a part says so. */
     handle(SIGUSR1, handler, 0);
     static char much[1 << 20];
-    count = 0;
-    child = interrupter(-1);
+    child = interrupter();
     long n = OKAY(write(ends[1], much, sizeof much));
     EQUAL(n, 65536);
-    EQUAL(count, 1);
-    EXITS(child, 0);
+    end(child);
 
     /* A signal that is ignored, blocked or stops and continues us interrupts nothing here. */
     child = CHILD({

@@ -200,6 +200,12 @@ impl Running {
         self.directory.path().join("work")
     }
 
+    /// The pid of its first process, which is the command's own.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+
     /// The living processes that it has started and that execute this program.
     #[must_use]
     pub fn processes(&self, program: &str) -> Vec<Process> {

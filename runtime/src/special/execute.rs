@@ -10,8 +10,8 @@ use lane::Kind;
 use lane::control::ToHome;
 
 use crate::forward::{Verdict, Worker};
-use crate::guest::Thread;
-use crate::home_rows::SET_MASK;
+use crate::guest::{Incoming, Thread};
+use crate::home_rows::{QUEUE_SIGNAL, SET_MASK, TAKE_SIGNAL};
 use crate::host::{Order, lock};
 use crate::link::{EXECUTED, STAYS};
 use crate::memory::Literal;
@@ -26,10 +26,15 @@ pub(super) fn execute(
     row: &'static Row,
     args: &[u64; 6],
 ) -> Verdict {
-    // The new program inherits the mask, which the deputy does not have.
+    // The new program inherits mask and pending signals, which the deputy does
+    // not have.
     let mask = signals::blocked(thread.outer);
+    let pending = signals::take_pending(thread);
     if mask != 0 && !push_mask(worker, thread, mask) {
         return Verdict::Gone;
+    }
+    for incoming in &pending {
+        push_signal(worker, thread, incoming);
     }
     let memory = thread.process.memory();
     let verdict = worker.forward(thread, Kind::Exec, row, args, &memory, None);
@@ -58,9 +63,13 @@ pub(super) fn execute(
             Verdict::Gone
         }
         failed => {
+            for _ in &pending {
+                pull_signal(worker, thread, mask);
+            }
             if mask != 0 && !push_mask(worker, thread, 0) {
                 return Verdict::Gone;
             }
+            signals::give_back(thread, pending);
             Verdict::Answer(failed)
         }
     }
@@ -78,4 +87,28 @@ fn push_mask(worker: &mut Worker, thread: &Thread, mask: u64) -> bool {
         worker.forward(thread, Kind::Call, &SET_MASK, &args, &memory, None),
         Verdict::Answer(0)
     )
+}
+
+/// Makes a signal pending for the deputy's thread, which blocks it.
+fn push_signal(worker: &mut Worker, thread: &Thread, incoming: &Incoming) {
+    let memory = Literal {
+        at: LITERAL,
+        bytes: &incoming.info,
+    };
+    let (pid, tid) = (thread.process.pid as u64, thread.tid as u64);
+    let args = [pid, tid, incoming.signal as u64, LITERAL, 0, 0];
+    // A full queue of signals loses one natively, too.
+    worker.forward(thread, Kind::Call, &QUEUE_SIGNAL, &args, &memory, None);
+}
+
+/// Takes back one of the signals that were made pending.
+fn pull_signal(worker: &mut Worker, thread: &Thread, mask: u64) {
+    let mut bytes = [0; 24];
+    bytes[..8].copy_from_slice(&mask.to_le_bytes());
+    let memory = Literal {
+        at: LITERAL,
+        bytes: &bytes,
+    };
+    let args = [LITERAL, 0, LITERAL + 8, 8, 0, 0];
+    worker.forward(thread, Kind::Call, &TAKE_SIGNAL, &args, &memory, None);
 }

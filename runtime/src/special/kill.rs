@@ -7,11 +7,7 @@ use abi::row::Row;
 
 use crate::forward::{Verdict, Worker};
 use crate::guest::Thread;
-use crate::host::Host;
-use crate::signals;
-
-const SI_USER: i32 = 0;
-const SI_TKILL: i32 = -6;
+use crate::signals::{self, SI_TKILL, SI_USER};
 
 pub(super) fn kill(
     worker: &mut Worker,
@@ -48,11 +44,7 @@ pub(super) fn kill(
         return worker.home(thread, row, args);
     }
     let code = if tid == 0 { SI_USER } else { SI_TKILL };
-    let info = signals::info_of_kill(signal, code, own, uid(&worker.host));
+    let info = signals::info_of_kill(signal, code, own, worker.host.uid);
     signals::inject(&worker.host, &thread.process, tid, signal, info);
     Verdict::Answer(0)
-}
-
-fn uid(host: &Host) -> u32 {
-    host.uid
 }
