@@ -17,18 +17,18 @@ tools_path=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin
 has() { PATH=$tools_path command -v "$1" > /dev/null; }
 
 # tool:package, of Debian 12.
-needed='gcc:gcc gcc:libc6-dev git:git make:make python3:python3 perl:perl bash:bash dash:dash busybox:busybox-static
+needed='gcc:gcc nm:binutils gcc:libc6-dev git:git make:make python3:python3 perl:perl bash:bash dash:dash busybox:busybox-static
         awk:mawk sed:sed grep:grep find:findutils tar:tar gzip:gzip xz:xz-utils diff:diffutils setsid:util-linux
-        unshare:util-linux nm:binutils sha256sum:coreutils'
+        unshare:util-linux sha256sum:coreutils'
 optional='node:nodejs java:default-jdk-headless'
 
-# busybox must be a static one: it is the guest without a loader.
 is_missing() {
-    has "$1" || return 0
-    [ "$2" != libc6-dev ] || ! [ -e /usr/include/stdio.h ] || return 1
-    [ "$2" = libc6-dev ] && return 0
-    [ "$2" != busybox-static ] || PATH=$tools_path ldd "$(PATH=$tools_path command -v busybox)" 2>&1 | grep -q 'not a dynamic' || return 0
-    return 1
+    case $2 in
+    libc6-dev) ! [ -e /usr/include/stdio.h ] ;;
+    # It must be a static one: it is the guest without a loader.
+    busybox-static) ! has busybox || readelf -lW "$(PATH=$tools_path command -v busybox)" | grep -q INTERP ;;
+    *) ! has "$1" ;;
+    esac
 }
 
 say 'what is needed'

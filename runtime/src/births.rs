@@ -33,6 +33,8 @@ const ONLY_AT_HOME: u64 = (libc::CLONE_NEWNS
     | libc::CLONE_PTRACE) as u64;
 const CLEAR_SIGHAND: u64 = 1 << 32;
 const INTO_CGROUP: u64 = 1 << 33;
+/// Beyond the flags that exist.
+const FLAGS_END: u64 = 1 << 34;
 const THREAD: u64 = libc::CLONE_THREAD as u64;
 const SIGNAL: u64 = 0xff;
 
@@ -92,6 +94,13 @@ impl Birth {
             }
             _ => birth.read_clone3(regs, memory)?,
         }
+        let needs =
+            |of: i32, other: i32| birth.flags & of as u64 != 0 && birth.flags & other as u64 == 0;
+        if needs(libc::CLONE_THREAD, libc::CLONE_SIGHAND)
+            || needs(libc::CLONE_SIGHAND, libc::CLONE_VM)
+        {
+            return Err(Refusal::Errno(libc::EINVAL));
+        }
         if birth.flags & (ONLY_AT_HOME | INTO_CGROUP) != 0 {
             return Err(Refusal::GoHome("clone with new namespaces"));
         }
@@ -131,7 +140,11 @@ impl Birth {
         if word(9) != 0 {
             return Err(Refusal::GoHome("clone3 with a chosen pid"));
         }
-        if signal > 64 || flags & SIGNAL != 0 || (stack == 0) != (stack_bytes == 0) {
+        if signal > 64
+            || flags & SIGNAL != 0
+            || flags >= FLAGS_END
+            || (stack == 0) != (stack_bytes == 0)
+        {
             return Err(Refusal::Errno(libc::EINVAL));
         }
         self.flags = (flags & !CLEAR_SIGHAND) | signal;

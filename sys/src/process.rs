@@ -6,6 +6,7 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Which side of a fork we are on.
 pub enum Side {
@@ -113,11 +114,33 @@ pub fn inherited(fd: RawFd) -> Option<OwnedFd> {
     Some(fd)
 }
 
+/// Whether SIGPIPE was ignored when this program was started.
+static SIGPIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
+
+/// Runs before Rust's own start-up, which ignores SIGPIPE.
+extern "C" fn look_at_sigpipe() {
+    // SAFETY: an all-zero sigaction is a valid value.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: only asks, into a live local.
+    unsafe { libc::sigaction(libc::SIGPIPE, std::ptr::null(), &mut action) };
+    SIGPIPE_WAS_IGNORED.store(action.sa_sigaction == libc::SIG_IGN, Ordering::Relaxed);
+}
+
+// SAFETY: the section holds pointers to functions that the C library calls
+// once at start-up; this one needs nothing of Rust's run time.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static LOOK_AT_SIGPIPE: extern "C" fn() = look_at_sigpipe;
+
 /// Replaces the program, as execvp(3): searches `PATH` for names without a
 /// slash, hands scripts without `#!` to the shell. Returns only on failure.
 pub fn exec(command: &[CString]) -> io::Error {
     let mut pointers: Vec<*const libc::c_char> = command.iter().map(|arg| arg.as_ptr()).collect();
     pointers.push(std::ptr::null());
+    if !SIGPIPE_WAS_IGNORED.load(Ordering::Relaxed) {
+        // SAFETY: sets the default action.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    }
     // SAFETY: a null-terminated array of valid C strings.
     unsafe { libc::execvp(pointers[0], pointers.as_ptr()) };
     io::Error::last_os_error()
@@ -370,6 +393,11 @@ fn become_init(spec: &InitSpec<'_>, up: &mut File) -> Step<std::convert::Infalli
     step("die with the parent", i64::from(ret))?;
     // SAFETY: no pointers are passed.
     unsafe { libc::setsid() };
+    // Ignored signals would be inherited by every body.
+    for signal in 1..=64 {
+        // SAFETY: sets the default action; fails for numbers that have none.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
     empty_root()?;
     // Everything moves up first, so that no dup2 below overwrites a source.
     let base = 200;

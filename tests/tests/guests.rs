@@ -34,12 +34,13 @@ guests! {
         errors_number errors_partial errors_path errors_pointer event_fds exec_arguments exec_errors
         exec_keeps exec_scripts exec_ways files_at files_basic files_big files_copy files_directory
         files_names files_special files_stat files_vectors files_xattr fork_memory fork_tree
-        fork_wait futex_raw host_facts ids_sessions inotify ipc locks many_children mmap_anonymous
-        mmap_file orphans pipe_basic pipe_large pipe_splice poll_select proc_self process_state
-        registers rlimits signal_child signal_default signal_fault signal_group signal_handler
-        signal_mask signal_restart signal_siginfo signal_storm signal_timers socket_tcp socket_udp
-        socket_unix spawn stack_growth static_libc static_pie static_raw threads_cancel threads_end
-        threads_fork threads_ids threads_io threads_sync tty vfork_exec waitid_info;
+        fork_wait futex_raw host_facts ids_sessions inherited inotify ipc locks many_children
+        mmap_anonymous mmap_file orphans pipe_basic pipe_large pipe_splice poll_select proc_self
+        process_state registers rlimits signal_child signal_default signal_fault signal_group
+        signal_handler signal_mask signal_restart signal_siginfo signal_storm signal_timers
+        socket_tcp socket_udp socket_unix spawn stack_growth static_libc static_pie static_raw
+        threads_cancel threads_end threads_fork threads_ids threads_io threads_sync tty vfork_exec
+        waitid_info;
     needs_home:
         namespaces own_filter shared_memory shared_reading tracing;
 }
