@@ -17,6 +17,7 @@ use image::deputy::{self, Deputised, point_at_slot};
 use image::{Image, ImageError};
 use lane::control::ToHost;
 use sys::ptrace::{self, Change, EVENT_STOP, options};
+use sys::window::{Call, Slot};
 use sys::{pidfd, stub};
 
 use crate::job::{Deputy, DeputyThread, EXECUTED, GONE, Job, Order, Place, STAYS, lock};
@@ -464,20 +465,17 @@ impl Tracer {
         } else {
             Ending::Code(libc::WEXITSTATUS(wait_status))
         };
-        if let Ending::Signal(signal) = ending {
-            if signal == libc::SIGKILL {
-                return ptrace::kill(pid, libc::SIGKILL);
-            }
-            tracee.own_signal = Some(signal);
-            return ptrace::tgkill(pid, pid, signal);
+        if let Ending::Signal(libc::SIGKILL) = ending {
+            return ptrace::kill(pid, libc::SIGKILL);
         }
-        let Ending::Code(code) = ending else {
-            return Ok(());
-        };
+        if let Ending::Signal(signal) = ending {
+            tracee.own_signal = Some(signal);
+        }
         if let Ok(mut slot) = thread.slot.try_lock()
             && !thread.place.window.is_busy(thread.slot_index)
         {
-            slot.post(&[sys::window::Call::new(libc::SYS_exit_group, &[code as u64])]);
+            let calls = ending_calls(ending, pid, &thread, &mut slot);
+            slot.post(&calls);
             return Ok(());
         }
         tracee.ending = Some(ending);
@@ -489,7 +487,7 @@ impl Tracer {
         if let Some(thread) = thread
             && let Ok(mut slot) = thread.slot.try_lock()
         {
-            slot.post(&[sys::window::Call::new(libc::SYS_exit, &[0])]);
+            slot.post(&[Call::new(libc::SYS_exit, &[0])]);
         }
         Ok(())
     }
@@ -530,6 +528,23 @@ impl Tracer {
         {
             Ok(()) => {}
             Err(_) => tracing::error!("{text}"),
+        }
+    }
+}
+
+/// Calls by which an idle deputy ends itself. A signal that it ignores has
+/// killed the body all the same (a fault), so it gets its default action first.
+fn ending_calls(ending: Ending, pid: i32, thread: &DeputyThread, slot: &mut Slot) -> Vec<Call> {
+    match ending {
+        Ending::Code(code) => vec![Call::new(libc::SYS_exit_group, &[code as u64])],
+        Ending::Signal(signal) => {
+            slot.data()[..32].fill(0);
+            let action = thread.place.address + slot.data_offset();
+            let signal = signal as u64;
+            vec![
+                Call::new(libc::SYS_rt_sigaction, &[signal, action, 0, 8]),
+                Call::new(libc::SYS_tgkill, &[pid as u64, pid as u64, signal]),
+            ]
         }
     }
 }
