@@ -39,6 +39,7 @@ fn main() {
         .into_iter()
         .filter_map(|arg| CString::new(arg.into_vec()).ok())
         .collect();
+    sys::inherited::restore();
     let error = sys::process::exec(&command);
     eprintln!("mosexec: {name}: {}", message(&error));
     let missing = matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR));

@@ -7,6 +7,8 @@
 
 pub mod fdpass;
 pub mod futex;
+pub mod inherited;
+pub mod limits;
 pub mod memfd;
 pub mod pidfd;
 pub mod process;

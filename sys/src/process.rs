@@ -146,6 +146,15 @@ pub fn exec(command: &[CString]) -> io::Error {
     io::Error::last_os_error()
 }
 
+/// Whether `program` is there and may be executed, access(2).
+pub fn may_execute(program: &std::path::Path) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    CString::new(program.as_os_str().as_bytes()).is_ok_and(|path| {
+        // SAFETY: a valid C string.
+        unsafe { libc::access(path.as_ptr(), libc::X_OK) == 0 }
+    })
+}
+
 /// Ids of the caller.
 #[derive(Debug, Clone, Copy)]
 pub struct Ids {
