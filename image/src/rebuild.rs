@@ -279,6 +279,7 @@ impl Builder {
         let listener = self.install_filter(filter)?;
         self.close_listener(&listener)?;
         self.enter(image, thread)?;
+        crate::limits::apply(pid, &image.limits).map_err(step("set the limits"))?;
         Ok(Body { pid, listener })
     }
 
@@ -650,11 +651,10 @@ impl Builder {
     }
 }
 
+/// Runs are in order and within one mapping each.
 fn has_pages(image: &Image, m: &Mapping) -> bool {
-    image
-        .pages
-        .iter()
-        .any(|run| run.start < m.end && run.start + run.count * PAGE_BYTES > m.start)
+    let first = image.pages.partition_point(|run| run.start < m.start);
+    image.pages.get(first).is_some_and(|run| run.start < m.end)
 }
 
 fn is_file(image: &Image, at: u64) -> bool {
