@@ -37,7 +37,10 @@ pub fn run() -> anyhow::Result<()> {
     }
     let bell = Bell::new().context("prepare to wait for processes")?;
     let job = Arc::new(job::Job::new(&setup, bell)?);
-    let started = hosts::start(&job, &setup).and_then(|()| tracer::Tracer::attach(&job, &setup));
+    let started = sys::features::check(sys::features::Where::Home)
+        .map_err(anyhow::Error::msg)
+        .and_then(|()| hosts::start(&job, &setup))
+        .and_then(|()| tracer::Tracer::attach(&job, &setup));
     match started {
         Ok(tracer) => {
             channel

@@ -9,7 +9,9 @@ use sys::vm;
 use crate::ImageError;
 use crate::files::{Digests, FileIdentity};
 use crate::maps::{self, Line};
-use crate::schema::{Backing, Image, MmFields, PAGE_BYTES, PAGES_BYTES_MAX, PageRun, SignalAction, Thread, VERSION};
+use crate::schema::{
+    Backing, Image, MmFields, PAGE_BYTES, PAGES_BYTES_MAX, PageRun, SignalAction, Thread, VERSION,
+};
 
 /// Program header of an executable that has gained privileges, getauxval(3).
 const AT_SECURE: u64 = 23;

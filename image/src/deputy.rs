@@ -131,7 +131,10 @@ pub fn raise_limits(pid: i32) -> Result<Vec<Raised>, ImageError> {
     match limits::get(pid, libc::RLIMIT_FSIZE) {
         Ok(limit) if limit.soft < bytes => Err(ImageError::Stays {
             pid,
-            reason: format!("its limit of file size is {}, a window has {bytes} bytes", limit.soft),
+            reason: format!(
+                "its limit of file size is {}, a window has {bytes} bytes",
+                limit.soft
+            ),
         }),
         _ => Ok(raised),
     }

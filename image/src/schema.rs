@@ -286,7 +286,10 @@ mod tests {
             actions: Vec::new(),
             limits: Vec::new(),
             threads: vec![thread],
-            pages: pages.iter().map(|&(start, count)| PageRun { start, count }).collect(),
+            pages: pages
+                .iter()
+                .map(|&(start, count)| PageRun { start, count })
+                .collect(),
         }
     }
 
@@ -299,9 +302,9 @@ mod tests {
         assert!(decoded(&[]).is_ok());
         assert!(decoded(&[(0x10_0000, 2), (0x10_2000, 6), (0x10_8000, 8)]).is_ok());
         for hostile in [
-            &[(0x1_0000, 1)][..],            // the window
-            &[(0x10_0000, 9)],               // over two mappings
-            &[(0x10_0800, 1)],               // no page
+            &[(0x1_0000, 1)][..],              // the window
+            &[(0x10_0000, 9)],                 // over two mappings
+            &[(0x10_0800, 1)],                 // no page
             &[(0x10_1000, 1), (0x10_0000, 1)], // backwards
             &[(0x10_0000, 2), (0x10_1000, 1)], // twice
             &[(0x10_0000, 0)],
@@ -315,7 +318,9 @@ mod tests {
 
     #[test]
     fn no_damage_makes_decoding_panic() {
-        let good = image(&[(0x10_0000, 2)]).encode().expect("an image to encode");
+        let good = image(&[(0x10_0000, 2)])
+            .encode()
+            .expect("an image to encode");
         for length in 0..good.len() {
             assert!(Image::decode(&good[..length]).is_err());
         }

@@ -31,8 +31,8 @@ pub(crate) fn start(args: &Args, node: u32) -> anyhow::Result<()> {
         ),
     }
     // Of the soft limit as much as we need, until we become the command.
-    let _descriptors = Raised::to(0, libc::RLIMIT_NOFILE, DESCRIPTORS)
-        .context("raise the limit of open files")?;
+    let _descriptors =
+        Raised::to(0, libc::RLIMIT_NOFILE, DESCRIPTORS).context("raise the limit of open files")?;
     let programs = programs()?;
     let log = std::env::var("HOMENODE_LOG")
         .ok()
@@ -117,7 +117,10 @@ fn programs() -> anyhow::Result<PathBuf> {
     for name in [PROXY, RUNTIME] {
         let program = programs.join(name);
         if !sys::process::may_execute(&program) {
-            bail!("{} is missing or may not be executed: it belongs beside mosexec", program.display());
+            bail!(
+                "{} is missing or may not be executed: it belongs beside mosexec",
+                program.display()
+            );
         }
     }
     Ok(programs.to_owned())

@@ -153,7 +153,7 @@ impl Tracer {
         self.frozen.remove(&process.pid);
         if let Some(arrival) = self.arrivals.remove(&process.pid) {
             self.settle(arrival);
-        } else if !process.silent.load(Ordering::SeqCst) {
+        } else if !process.silent.load(Ordering::SeqCst) && !self.init.is_ending() {
             self.host.tell_home(&ToHome::BodyExited {
                 pid: process.pid,
                 wait_status,

@@ -6,6 +6,7 @@
 //! which pid, and what to do.
 
 pub mod fdpass;
+pub mod features;
 pub mod futex;
 pub mod inherited;
 pub mod limits;

@@ -101,7 +101,13 @@ mod tests {
         let low = Limit { soft: 0, ..before };
         set(0, libc::RLIMIT_CORE, low).expect("lowering is always allowed");
         let raised = Raised::to(0, libc::RLIMIT_CORE, before.hard).expect("up to the hard limit");
-        assert_eq!(get(0, libc::RLIMIT_CORE).expect("a limit"), Limit { soft: before.hard, ..before });
+        assert_eq!(
+            get(0, libc::RLIMIT_CORE).expect("a limit"),
+            Limit {
+                soft: before.hard,
+                ..before
+            }
+        );
         drop(raised);
         assert_eq!(get(0, libc::RLIMIT_CORE).expect("a limit"), low);
     }
