@@ -52,9 +52,8 @@ pub(crate) fn start(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<()> {
     if let Some(mut input) = child.stdin.take() {
         let mut line = serde_json::to_vec(&told)?;
         line.push(b'\n');
-        input
-            .write_all(&line)
-            .context("tell the runtime its setup")?;
+        // Fails if the runtime has ended already, which is noticed next.
+        let _ = input.write_all(&line);
     }
     let errors = child.stderr.take();
     let (ready, is_ready) = mpsc::channel();
@@ -70,7 +69,11 @@ pub(crate) fn start(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<()> {
         if let Some(mut errors) = errors {
             let _ = std::io::Read::read_to_string(&mut errors, &mut why);
         }
-        bail!("node {} cannot take guests: {}", setup.node, why.trim());
+        let why = match why.trim() {
+            "" => "its runtime ended, or was silent for too long",
+            why => why,
+        };
+        bail!("node {} cannot take guests: {why}", setup.node);
     }
     if let Some(errors) = errors {
         thread::Builder::new()
@@ -100,7 +103,8 @@ fn pass_log_on(mut from: std::process::ChildStderr) {
     let _ = std::io::copy(&mut from, &mut std::io::stderr());
 }
 
-fn accept(job: &Arc<Job>, ready: &mpsc::Sender<()>) {
+/// Takes connections, each on a thread of its own.
+pub(crate) fn accept(job: &Arc<Job>, ready: &mpsc::Sender<()>) {
     let greetings = Arc::new(());
     for stream in job.listener.incoming() {
         let Ok(stream) = stream else {

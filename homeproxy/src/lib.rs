@@ -9,6 +9,8 @@
 //! | `hosts.rs` | runtimes on other nodes and the control lanes to them |
 //! | `limits.rs` | resource limits that serving guests needs |
 
+#[cfg(test)]
+mod hostile;
 mod hosts;
 mod job;
 mod lanes;

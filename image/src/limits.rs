@@ -5,6 +5,10 @@
 //! must not be in the way: a file to be mapped is put at the very number it has
 //! at home, and how many processes there may be is decided by home's fork. A
 //! core is never dumped on the host, whose core_pattern may be a program.
+//!
+//! Not done: limits of all bodies of a job together, by cgroup (cpu.weight,
+//! memory.max, pids.max). They need a v2 group delegated to the node daemon, in
+//! which `Init::start` would put init before its first fork.
 
 use std::io;
 

@@ -82,7 +82,7 @@ fn the_end_of_all_of_ours_at_once() {
 fn the_end_of_the_command_and_its_child() {
     let outcome = ended_by(|running| {
         // The deputies: children of ours and of the first of them.
-        for name in ["sleep", "dash", "sh"] {
+        for name in ["dash", "sh", "sleep"] {
             running.processes(name).iter().for_each(strike);
         }
     });

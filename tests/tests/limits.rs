@@ -57,8 +57,7 @@ fn little_time() {
 #[test]
 fn a_full_table_of_descriptors() {
     // Natively too there is no descriptor left for the C library.
-    let script =
-        "ulimit -Sn 40; for fd in {3..39}; do eval \"exec $fd</dev/null\"; done; exec ls 2>&1";
+    let script = "exec 2>&1; ulimit -Sn 40; for fd in {3..39}; do eval \"exec $fd</dev/null\"; done; exec ls";
     let case = Case::script("bash", script)
         .ends(Status::Exited(127))
         .says("Error 24");
