@@ -2,11 +2,11 @@
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use lane::control::{ToHome, decode};
@@ -19,6 +19,11 @@ use crate::setup::{HOME_NODE, Setup};
 
 /// Longest time a runtime may take to start.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often it is looked whether it still exists meanwhile.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// Connections that may be under way to become lanes. Anybody on this machine
+/// may try; only who knows the secret succeeds.
+const GREETINGS_MAX: usize = 64;
 /// Stack of a lane's thread, in bytes: buffers are on the heap.
 const LANE_STACK_BYTES: usize = 128 * 1024;
 
@@ -47,9 +52,8 @@ pub(crate) fn start(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<()> {
     if let Some(mut input) = child.stdin.take() {
         let mut line = serde_json::to_vec(&told)?;
         line.push(b'\n');
-        input
-            .write_all(&line)
-            .context("tell the runtime its setup")?;
+        // Fails if the runtime has ended already, which is noticed next.
+        let _ = input.write_all(&line);
     }
     let errors = child.stderr.take();
     let (ready, is_ready) = mpsc::channel();
@@ -58,14 +62,18 @@ pub(crate) fn start(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<()> {
         .name("accept".into())
         .stack_size(LANE_STACK_BYTES)
         .spawn(move || accept(&accepting, &ready))?;
-    if is_ready.recv_timeout(START_TIMEOUT).is_err() {
+    if !await_ready(&is_ready, &mut child) {
         let _ = child.kill();
         let _ = child.wait();
         let mut why = String::new();
         if let Some(mut errors) = errors {
             let _ = std::io::Read::read_to_string(&mut errors, &mut why);
         }
-        bail!("node {} cannot take guests: {}", setup.node, why.trim());
+        let why = match why.trim() {
+            "" => "its runtime ended, or was silent for too long",
+            why => why,
+        };
+        bail!("node {} cannot take guests: {why}", setup.node);
     }
     if let Some(errors) = errors {
         thread::Builder::new()
@@ -76,21 +84,44 @@ pub(crate) fn start(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether the runtime says that it is ready before it ends or the time is over.
+fn await_ready(is_ready: &mpsc::Receiver<()>, child: &mut Child) -> bool {
+    let deadline = Instant::now() + START_TIMEOUT;
+    loop {
+        if is_ready.recv_timeout(LOOK_INTERVAL).is_ok() {
+            return true;
+        }
+        if Instant::now() > deadline || !matches!(child.try_wait(), Ok(None)) {
+            return false;
+        }
+    }
+}
+
 /// Log lines of the runtime go where ours go.
 fn pass_log_on(mut from: std::process::ChildStderr) {
     // The end of either side ends it.
     let _ = std::io::copy(&mut from, &mut std::io::stderr());
 }
 
-fn accept(job: &Arc<Job>, ready: &mpsc::Sender<()>) {
+/// Takes connections, each on a thread of its own.
+pub(crate) fn accept(job: &Arc<Job>, ready: &mpsc::Sender<()>) {
+    let greetings = Arc::new(());
     for stream in job.listener.incoming() {
-        let Ok(stream) = stream else { continue };
+        let Ok(stream) = stream else {
+            // Out of descriptors, mostly: some may come free.
+            thread::sleep(LOOK_INTERVAL);
+            continue;
+        };
+        if Arc::strong_count(&greetings) > GREETINGS_MAX {
+            continue;
+        }
         let serving = Arc::clone(job);
         let ready = ready.clone();
+        let greeting = Arc::clone(&greetings);
         let started = thread::Builder::new()
             .name("lane".into())
             .stack_size(LANE_STACK_BYTES)
-            .spawn(move || greet(&serving, stream, &ready));
+            .spawn(move || greet(&serving, stream, &ready, greeting));
         if let Err(error) = started {
             tracing::warn!("no thread for a lane: {error}");
         }
@@ -98,11 +129,12 @@ fn accept(job: &Arc<Job>, ready: &mpsc::Sender<()>) {
 }
 
 /// The first frame tells what the lane is for.
-fn greet(job: &Arc<Job>, stream: TcpStream, ready: &mpsc::Sender<()>) {
+fn greet(job: &Arc<Job>, stream: TcpStream, ready: &mpsc::Sender<()>, greeting: Arc<()>) {
     let (sender, mut receiver) = match Lane::accept(stream, &job.secret).and_then(Lane::split) {
         Ok(halves) => halves,
         Err(error) => return tracing::warn!("a connection was refused: {error}"),
     };
+    drop(greeting);
     let first = match receiver.recv() {
         Ok(frame) if frame.kind == Kind::Control => decode::<ToHome>(frame.payload),
         Ok(frame) if frame.kind == Kind::Bind => {
@@ -114,7 +146,9 @@ fn greet(job: &Arc<Job>, stream: TcpStream, ready: &mpsc::Sender<()>) {
     };
     if let Ok(ToHome::Ready { node, pid }) = first {
         tracing::debug!("runtime {pid} of node {node} is ready");
-        job.set_control(sender);
+        if !job.set_control(sender) {
+            return tracing::warn!("a second control lane was refused");
+        }
         // Nobody waits any more if the start has timed out.
         let _ = ready.send(());
         listen(job, receiver);

@@ -147,9 +147,15 @@ impl Job {
         std::mem::take(&mut lock(&self.orders))
     }
 
-    /// From now on the host can be told things.
-    pub(crate) fn set_control(&self, sender: lane::Sender) {
-        *lock(&self.control) = Some(sender);
+    /// From now on the host can be told things. `false`: it could before, and
+    /// by another lane.
+    pub(crate) fn set_control(&self, sender: lane::Sender) -> bool {
+        let mut control = lock(&self.control);
+        let first = control.is_none();
+        if first {
+            *control = Some(sender);
+        }
+        first
     }
 
     /// Tells the host. A host that cannot be told is lost, which its control

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use abi::wire::WireCall;
-use image::deputy::{GEOMETRY, PLACES, WINDOW_STRIDE};
+use image::deputy::{GEOMETRY, PLACES, WINDOW_STRIDE, raise_limits};
 use image::files::FileIdentity;
 use lane::{Frame, Kind, LaneError, Receiver, Sender};
 use sys::pidfd;
@@ -270,13 +270,16 @@ fn free_slot(thread: &DeputyThread, slot: &mut Slot) -> Result<(Place, Slot), i3
     if places.len() as u64 >= WINDOWS_MAX {
         return Err(libc::EAGAIN);
     }
-    let place = more_window(thread, slot, address)?;
+    // The errors of fork(2) are EAGAIN and ENOMEM.
+    let place = more_window(thread, slot, address).map_err(|_| libc::EAGAIN)?;
     let free = place.window.take_slot().ok_or(libc::EAGAIN)?;
     places.push(place.clone());
     Ok((place, free))
 }
 
 fn more_window(thread: &DeputyThread, slot: &mut Slot, address: u64) -> Result<Place, i32> {
+    let pid = thread.deputy.pid;
+    let _limits = raise_limits(pid).map_err(|_| libc::EAGAIN)?;
     let name = thread.place.address + slot.data_offset();
     let bytes = GEOMETRY.bytes() as u64;
     slot.data()[..16].copy_from_slice(b"homenode-window\0");
@@ -324,3 +327,7 @@ fn describe(job: &Job, thread: &DeputyThread, fd: i32) -> Result<FileIdentity, i
         path: link.to_string_lossy().into_owned(),
     })
 }
+
+// A call that was parsed fits the data area, and its results fit a frame.
+const _: () = assert!(GEOMETRY.data_bytes >= abi::wire::SPACE_BYTES_MAX);
+const _: () = assert!(lane::PAYLOAD_BYTES_MAX >= abi::wire::RESPONSE_BYTES_MAX + 16);

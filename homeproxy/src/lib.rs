@@ -7,10 +7,14 @@
 //! | `tracer.rs` | the one thread that traces: births, execs, signals, ends |
 //! | `lanes.rs` | one thread per lane: executes a guest's calls through its deputy |
 //! | `hosts.rs` | runtimes on other nodes and the control lanes to them |
+//! | `limits.rs` | resource limits that serving guests needs |
 
+#[cfg(test)]
+mod hostile;
 mod hosts;
 mod job;
 mod lanes;
+mod limits;
 pub mod setup;
 mod tracer;
 
@@ -27,11 +31,18 @@ use sys::ready::Bell;
 pub fn run() -> anyhow::Result<()> {
     let mut channel =
         setup::Channel::inherited().context("this program is started by mosexec, not by hand")?;
-    let setup = channel.receive().context("read what mosexec wants")?;
+    let mut setup = channel.receive().context("read what mosexec wants")?;
     setup::start_log(setup.log.as_deref());
+    if let Err(reason) = limits::raise() {
+        tracing::info!("the job stays at home: {reason}");
+        setup.node = setup::HOME_NODE;
+    }
     let bell = Bell::new().context("prepare to wait for processes")?;
     let job = Arc::new(job::Job::new(&setup, bell)?);
-    let started = hosts::start(&job, &setup).and_then(|()| tracer::Tracer::attach(&job, &setup));
+    let started = sys::features::check(sys::features::Where::Home)
+        .map_err(anyhow::Error::msg)
+        .and_then(|()| hosts::start(&job, &setup))
+        .and_then(|()| tracer::Tracer::attach(&job, &setup));
     match started {
         Ok(tracer) => {
             channel

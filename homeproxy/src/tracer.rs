@@ -167,6 +167,13 @@ impl Tracer {
         let child = ptrace::event_message(parent)? as i32;
         let thread = self.tracees.get(&parent).and_then(|t| t.thread.clone());
         match thread {
+            Some(thread) if lock(&thread.newborn).is_none() => {
+                // Only a host that sends nonsense forks like this. Its child
+                // would run our stub without a slot.
+                tracing::warn!("deputy {parent} forked without being asked to");
+                ptrace::kill(child, libc::SIGKILL)?;
+                return ptrace::resume(parent, 0);
+            }
             Some(thread) => self.born_deputy(child, &thread)?,
             None => {
                 let pid = process_of(child);
@@ -416,6 +423,12 @@ impl Tracer {
     fn obey(&mut self, order: Order) {
         tracing::trace!("{order:?}");
         let result = match order {
+            Order::Cannot { pid, .. } | Order::Stop { pid, .. } | Order::End { pid, .. }
+                if !self.is_deputy(pid) =>
+            {
+                tracing::debug!("an order about process {pid}, which has no body");
+                Ok(())
+            }
             Order::Interrupt { tid, request } => self.interrupt(tid, request),
             Order::End { pid, wait_status } => self.end(pid, wait_status),
             Order::EndThread { tid } => self.end_thread(tid),
@@ -435,6 +448,13 @@ impl Tracer {
         if let Err(error) = result {
             tracing::debug!("order not carried out, its process is gone: {error}");
         }
+    }
+
+    /// Whether `pid` is a deputy of ours: what a host says is input.
+    fn is_deputy(&self, pid: i32) -> bool {
+        self.tracees
+            .get(&pid)
+            .is_some_and(|t| t.pid == pid && t.thread.is_some())
     }
 
     fn interrupt(&mut self, tid: i32, request: u64) -> Result<()> {
@@ -494,6 +514,9 @@ impl Tracer {
 
     /// Puts a stop signal into the deputy, for its default action.
     fn stop_by(&mut self, pid: i32, signal: i32) -> Result<()> {
+        if ![libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].contains(&signal) {
+            return Err(std::io::Error::from_raw_os_error(libc::EINVAL));
+        }
         let Some(tracee) = self.tracees.get_mut(&pid) else {
             return Ok(());
         };

@@ -9,7 +9,9 @@ use sys::vm;
 use crate::ImageError;
 use crate::files::{Digests, FileIdentity};
 use crate::maps::{self, Line};
-use crate::schema::{Backing, Image, MmFields, PAGE_BYTES, PageRun, SignalAction, Thread, VERSION};
+use crate::schema::{
+    Backing, Image, MmFields, PAGE_BYTES, PAGES_BYTES_MAX, PageRun, SignalAction, Thread, VERSION,
+};
 
 /// Program header of an executable that has gained privileges, getauxval(3).
 const AT_SECURE: u64 = 23;
@@ -45,11 +47,19 @@ pub fn after_exec(pid: i32, digests: &Digests) -> Result<Image, ImageError> {
         mappings: Vec::new(),
         files: Vec::new(),
         actions: ignored_signals(pid).map_err(step("read the signal dispositions"))?,
+        limits: crate::limits::of(pid).map_err(step("read the limits"))?,
         threads: vec![thread],
         pages: Vec::new(),
     };
     for line in &lines {
         add_mapping(&mut image, line, digests)?;
+    }
+    let bytes = image.page_bytes();
+    if bytes > PAGES_BYTES_MAX {
+        return Err(ImageError::Stays {
+            pid,
+            reason: format!("{} MiB would have to be moved", bytes >> 20),
+        });
     }
     Ok(image)
 }

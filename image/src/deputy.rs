@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use sys::limits::{self, Raised, UNLIMITED};
 use sys::pidfd;
 use sys::ptrace::{self, Change, Registers};
 use sys::window::{Call, Geometry, Slot, Window};
@@ -60,6 +61,7 @@ pub fn deputise(pid: i32, image: &Image) -> Result<Deputised, ImageError> {
         reason: "its address space has no room for the window".into(),
     })?;
     let step = |doing| ImageError::step(doing, pid);
+    let _limits = raise_limits(pid)?;
     let old = ptrace::registers(pid).map_err(step("read the registers"))?;
     let mask = ptrace::signal_mask(pid).map_err(step("read the signal mask"))?;
     ptrace::set_signal_mask(pid, ALL_SIGNALS_BUT_TRAP).map_err(step("block the signals"))?;
@@ -103,6 +105,39 @@ pub fn point_at_slot(regs: &mut Registers, window: u64, slot: u64) {
     regs.r13 = 0;
     regs.orig_rax = u64::MAX;
     regs.eflags &= !0x400;
+}
+
+/// Raises the limits of process `pid` that are in the way of a window, until
+/// the result is dropped: one descriptor above those it has, a file and a
+/// mapping of the window's size.
+///
+/// # Errors
+/// [`ImageError::Stays`] if a limit cannot be raised: it would fail at home too.
+pub fn raise_limits(pid: i32) -> Result<Vec<Raised>, ImageError> {
+    let bytes = GEOMETRY.bytes() as u64;
+    let files = limits::get(pid, libc::RLIMIT_NOFILE).map_or(0, |limit| limit.soft);
+    let wanted = [
+        (libc::RLIMIT_NOFILE, files.saturating_add(1)),
+        (libc::RLIMIT_FSIZE, bytes),
+        (libc::RLIMIT_AS, UNLIMITED),
+    ];
+    let raise = |(resource, wanted)| Raised::to(pid, resource, wanted);
+    let raised: Vec<Raised> = wanted
+        .into_iter()
+        .map(raise)
+        .collect::<io::Result<_>>()
+        .map_err(ImageError::step("raise the limits", pid))?;
+    // Exceeding it is not only an error, but a signal.
+    match limits::get(pid, libc::RLIMIT_FSIZE) {
+        Ok(limit) if limit.soft < bytes => Err(ImageError::Stays {
+            pid,
+            reason: format!(
+                "its limit of file size is {}, a window has {bytes} bytes",
+                limit.soft
+            ),
+        }),
+        _ => Ok(raised),
+    }
 }
 
 /// First place for the window that no mapping of `image` touches.

@@ -7,6 +7,7 @@
 pub mod capture;
 pub mod deputy;
 pub mod files;
+pub mod limits;
 pub mod maps;
 pub mod rebuild;
 pub mod schema;

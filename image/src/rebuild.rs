@@ -111,6 +111,17 @@ impl Init {
         Ok(init)
     }
 
+    /// Whether it is ending, which kills all bodies before we hear of it.
+    pub fn is_ending(&self) -> bool {
+        const PF_EXITING: u64 = 4;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        // Field 9 of proc_pid_stat(5), the seventh after the name.
+        let flags = stat
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.split_whitespace().nth(6)?.parse::<u64>().ok());
+        flags.is_none_or(|flags| flags & PF_EXITING != 0)
+    }
+
     fn data_address(&self) -> u64 {
         PLACES[0] + self.slot.data_offset()
     }
@@ -279,6 +290,7 @@ impl Builder {
         let listener = self.install_filter(filter)?;
         self.close_listener(&listener)?;
         self.enter(image, thread)?;
+        crate::limits::apply(pid, &image.limits).map_err(step("set the limits"))?;
         Ok(Body { pid, listener })
     }
 
@@ -650,11 +662,10 @@ impl Builder {
     }
 }
 
+/// Runs are in order and within one mapping each.
 fn has_pages(image: &Image, m: &Mapping) -> bool {
-    image
-        .pages
-        .iter()
-        .any(|run| run.start < m.end && run.start + run.count * PAGE_BYTES > m.start)
+    let first = image.pages.partition_point(|run| run.start < m.start);
+    image.pages.get(first).is_some_and(|run| run.start < m.end)
 }
 
 fn is_file(image: &Image, at: u64) -> bool {

@@ -6,9 +6,13 @@ use crate::ImageError;
 use crate::files::FileIdentity;
 
 /// Version of the image's layout; another one is refused.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Most bytes an encoded image may have, its pages apart.
 pub const IMAGE_BYTES_MAX: usize = 16 << 20;
+/// Most bytes of pages that come with an image.
+pub const PAGES_BYTES_MAX: u64 = 64 << 30;
+/// Most mappings: the kernel's own default, vm.max_map_count.
+const MAPPINGS_MAX: usize = 65_530;
 /// Bytes of a page.
 pub const PAGE_BYTES: u64 = 4096;
 
@@ -29,10 +33,13 @@ pub struct Image {
     pub files: Vec<FileIdentity>,
     /// Signal dispositions that are not the default.
     pub actions: Vec<SignalAction>,
+    /// Limits that act where the memory and the CPU time are used.
+    pub limits: Vec<MemoryLimit>,
     /// Threads; the leader first.
     pub threads: Vec<Thread>,
-    /// Runs of pages that differ from what a fresh mapping would show. Their
-    /// contents follow the image, in this order.
+    /// Runs of pages that differ from what a fresh mapping would show, by
+    /// address, each within one mapping. Their contents follow the image, in
+    /// this order.
     pub pages: Vec<PageRun>,
 }
 
@@ -105,6 +112,17 @@ pub struct SignalAction {
     pub action: [u64; 4],
 }
 
+/// One resource limit, getrlimit(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryLimit {
+    /// `RLIMIT_*`.
+    pub resource: u32,
+    /// In force.
+    pub soft: u64,
+    /// How far it may be raised.
+    pub hard: u64,
+}
+
 /// State of one thread.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Thread {
@@ -171,6 +189,9 @@ impl Image {
     /// Invariants that the rebuilding relies on.
     fn check(&self) -> Result<(), String> {
         const TASK_END: u64 = 0x7fff_ffff_f000;
+        if self.mappings.len() > MAPPINGS_MAX {
+            return Err(format!("{} mappings", self.mappings.len()));
+        }
         let mut last = 0;
         for m in &self.mappings {
             if m.start < last
@@ -194,18 +215,122 @@ impl Image {
             }
             last = m.end;
         }
-        for run in &self.pages {
-            let end = run
-                .count
-                .checked_mul(PAGE_BYTES)
-                .and_then(|bytes| run.start.checked_add(bytes));
-            if run.count == 0 || end.is_none_or(|end| end > TASK_END) {
-                return Err(format!("page run at {:x} out of bounds", run.start));
-            }
-        }
+        self.check_pages()?;
         if self.threads.is_empty() || self.pid <= 1 {
             return Err("no thread, or a pid that no guest can have".into());
         }
         Ok(())
+    }
+
+    /// Pages are written with our rights into a body that is not confined yet:
+    /// each must lie where the image itself has put memory.
+    fn check_pages(&self) -> Result<(), String> {
+        let mut mappings = self.mappings.iter().peekable();
+        let mut last = 0;
+        for run in &self.pages {
+            let bytes = run.count.checked_mul(PAGE_BYTES);
+            let end = bytes.and_then(|bytes| run.start.checked_add(bytes));
+            let wrong = || format!("page run at {:x} out of order or bounds", run.start);
+            let end = end.filter(|end| *end > run.start).ok_or_else(wrong)?;
+            while mappings.next_if(|m| m.end <= run.start).is_some() {}
+            let fits = mappings.peek().is_some_and(|m| {
+                m.start <= run.start
+                    && end <= m.end
+                    && !matches!(m.backing, Backing::Vdso | Backing::Vvar)
+            });
+            if !fits || run.start < last || run.start % PAGE_BYTES != 0 {
+                return Err(wrong());
+            }
+            last = end;
+        }
+        if self.page_bytes() > PAGES_BYTES_MAX {
+            return Err(format!("{} bytes of pages", self.page_bytes()));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(pages: &[(u64, u64)]) -> Image {
+        let mapping = |start: u64, end: u64, backing| Mapping {
+            start,
+            end,
+            prot: 3,
+            grows_down: false,
+            backing,
+        };
+        let thread = Thread {
+            tid: 7,
+            registers: [0; 27],
+            xstate: vec![0; 512],
+            mask: 0,
+            altstack: [0; 3],
+            rseq: (0, 0, 0),
+            robust_list: (0, 0),
+            clear_tid: 0,
+        };
+        Image {
+            version: VERSION,
+            pid: 7,
+            comm: b"test".to_vec(),
+            mm: MmFields::default(),
+            mappings: vec![
+                mapping(0x10_0000, 0x10_8000, Backing::Anonymous),
+                mapping(0x10_8000, 0x11_0000, Backing::Anonymous),
+                mapping(0x20_0000, 0x20_2000, Backing::Vdso),
+            ],
+            files: Vec::new(),
+            actions: Vec::new(),
+            limits: Vec::new(),
+            threads: vec![thread],
+            pages: pages
+                .iter()
+                .map(|&(start, count)| PageRun { start, count })
+                .collect(),
+        }
+    }
+
+    fn decoded(pages: &[(u64, u64)]) -> Result<Image, ImageError> {
+        Image::decode(&image(pages).encode().expect("an image to encode"))
+    }
+
+    #[test]
+    fn pages_lie_in_the_images_own_memory() {
+        assert!(decoded(&[]).is_ok());
+        assert!(decoded(&[(0x10_0000, 2), (0x10_2000, 6), (0x10_8000, 8)]).is_ok());
+        for hostile in [
+            &[(0x1_0000, 1)][..],              // the window
+            &[(0x10_0000, 9)],                 // over two mappings
+            &[(0x10_0800, 1)],                 // no page
+            &[(0x10_1000, 1), (0x10_0000, 1)], // backwards
+            &[(0x10_0000, 2), (0x10_1000, 1)], // twice
+            &[(0x10_0000, 0)],
+            &[(0x20_0000, 1)], // the vDSO
+            &[(0x10_0000, 1 << 52)],
+            &[(u64::MAX - 4095, 2)],
+        ] {
+            assert!(decoded(hostile).is_err(), "{hostile:x?}");
+        }
+    }
+
+    #[test]
+    fn no_damage_makes_decoding_panic() {
+        let good = image(&[(0x10_0000, 2)])
+            .encode()
+            .expect("an image to encode");
+        for length in 0..good.len() {
+            assert!(Image::decode(&good[..length]).is_err());
+        }
+        for at in 0..good.len() {
+            for value in [0, 1, 0x7f, 0xfa, 0xfb, 0xfc, 0xfd, 0xff] {
+                let mut bad = good.clone();
+                bad[at] = value;
+                // Some damage cannot be told from another image.
+                let _ = Image::decode(&bad);
+            }
+        }
     }
 }

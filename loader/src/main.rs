@@ -29,7 +29,9 @@ fn main() {
         let _ = error.print();
         exit(if error.use_stderr() { FAILED } else { 0 })
     });
-    if let Err(error) = args.node().and_then(|node| proxy::start(&args, node)) {
+    let started = args.node().and_then(|node| proxy::start(&args, node));
+    // Without the means for a home proxy the command runs as if without us.
+    if let Err(error) = started.or_else(unless_exhausted) {
         eprintln!("mosexec: {error:#}");
         exit(FAILED);
     }
@@ -39,10 +41,23 @@ fn main() {
         .into_iter()
         .filter_map(|arg| CString::new(arg.into_vec()).ok())
         .collect();
+    sys::inherited::restore();
     let error = sys::process::exec(&command);
     eprintln!("mosexec: {name}: {}", message(&error));
     let missing = matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR));
     exit(if missing { NOT_FOUND } else { CANNOT_EXECUTE });
+}
+
+/// Keeps an error, unless it is that descriptors, processes or memory are used up.
+fn unless_exhausted(error: anyhow::Error) -> anyhow::Result<()> {
+    const EXHAUSTED: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::EAGAIN, libc::ENOMEM];
+    let errno = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::raw_os_error);
+    match errno {
+        Some(errno) if EXHAUSTED.contains(&errno) => Ok(()),
+        _ => Err(error),
+    }
 }
 
 /// The kernel's words without Rust's "(os error N)".

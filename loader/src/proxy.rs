@@ -8,13 +8,31 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use homeproxy::setup::{Channel, DESCRIPTOR, Setup};
+use sys::limits::Raised;
 use sys::process::{self, Side};
 
 use crate::args::Args;
 
+const PROXY: &str = "homenode-homeproxy";
+const RUNTIME: &str = "homenode-runtime";
+/// Descriptor numbers that starting needs.
+const DESCRIPTORS: u64 = 64;
+
 /// Starts the proxy and waits until it traces us. From then on we may become
 /// the command.
 pub(crate) fn start(args: &Args, node: u32) -> anyhow::Result<()> {
+    match tracer()? {
+        None => {}
+        // Inside a running job: the command joins it.
+        Some((_, name)) if PROXY.starts_with(&name) => return Ok(()),
+        Some((pid, name)) => bail!(
+            "process {pid} ({name}) traces mosexec, and only one can trace a process: start it under \
+             mosexec instead (mosexec ... {name} ... COMMAND)"
+        ),
+    }
+    // Of the soft limit as much as we need, until we become the command.
+    let _descriptors =
+        Raised::to(0, libc::RLIMIT_NOFILE, DESCRIPTORS).context("raise the limit of open files")?;
     let programs = programs()?;
     let log = std::env::var("HOMENODE_LOG")
         .ok()
@@ -45,8 +63,8 @@ pub(crate) fn start(args: &Args, node: u32) -> anyhow::Result<()> {
     match answer.trim() {
         "ready" => Ok(()),
         "" => bail!(
-            "the home proxy ({}/homenode-homeproxy) did not start",
-            programs.display()
+            "the home proxy ({}) did not start, or ended at once",
+            programs.join(PROXY).display()
         ),
         why => bail!("{why}"),
     }
@@ -84,7 +102,7 @@ fn become_proxy(programs: &std::path::Path, theirs: &UnixStream, setup: &Setup) 
         return 1;
     }
     process::close_from(DESCRIPTOR as u32 + 1);
-    let program = programs.join("homenode-homeproxy");
+    let program = programs.join(PROXY);
     let Ok(program) = std::ffi::CString::new(program.into_os_string().into_encoded_bytes()) else {
         return 1;
     };
@@ -95,9 +113,31 @@ fn become_proxy(programs: &std::path::Path, theirs: &UnixStream, setup: &Setup) 
 /// Directory of our programs: where this one is.
 fn programs() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("find our own program")?;
-    own.parent()
-        .map(PathBuf::from)
-        .context("our own program has no directory")
+    let programs = own.parent().context("our own program has no directory")?;
+    for name in [PROXY, RUNTIME] {
+        let program = programs.join(name);
+        if !sys::process::may_execute(&program) {
+            bail!(
+                "{} is missing or may not be executed: it belongs beside mosexec",
+                program.display()
+            );
+        }
+    }
+    Ok(programs.to_owned())
+}
+
+/// Who traces us, with its name as the kernel shows it.
+fn tracer() -> anyhow::Result<Option<(i32, String)>> {
+    let status = std::fs::read_to_string("/proc/self/status").context("read /proc/self/status")?;
+    let pid = status
+        .lines()
+        .find_map(|line| line.strip_prefix("TracerPid:")?.trim().parse().ok())
+        .unwrap_or(0);
+    if pid == 0 {
+        return Ok(None);
+    }
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    Ok(Some((pid, name.trim_end().to_owned())))
 }
 
 /// `-` stays; other paths are made independent of the working directory.

@@ -12,6 +12,7 @@ use abi::memory::GuestMemory;
 use abi::row::{Route, Row};
 use abi::wire::CALL_BYTES_MAX;
 use abi::{Pieces, pieces, row};
+use lane::control::ToHome;
 use lane::{Kind, LaneError};
 use sys::seccomp::Notification;
 
@@ -34,14 +35,6 @@ pub(crate) enum Verdict {
     Native,
     /// Nothing: the caller is gone, or will be.
     Gone,
-}
-
-impl From<LaneError> for Verdict {
-    fn from(error: LaneError) -> Verdict {
-        // Home is lost, or the deputy: the body is about to be ended.
-        tracing::debug!("lane: {error}");
-        Verdict::Gone
-    }
 }
 
 /// Serves notifications, one at a time.
@@ -99,6 +92,16 @@ impl Worker {
             Route::Both | Route::Special => special::handle(self, thread, pool, row, notified),
             Route::GoHome => self.go_home(thread, row.name),
         }
+    }
+
+    /// The thread's lane is lost, so its process ends: the deputy with a
+    /// message, and then the body. If home itself is lost that ends all.
+    pub(crate) fn lost(&self, thread: &Thread, error: &LaneError) -> Verdict {
+        self.host.tell_home(&ToHome::Cannot {
+            pid: thread.process.pid,
+            reason: format!("the lane of thread {}: {error}", thread.tid),
+        });
+        Verdict::Gone
     }
 
     /// A call that cannot work at a distance.
@@ -204,7 +207,7 @@ impl Worker {
         loop {
             thread.begin(link.next_request(), temporary);
             if let Err(error) = link.send_call(kind, &self.call) {
-                return error.into();
+                return self.lost(thread, &error);
             }
             if thread.process.undelivered.load(Ordering::SeqCst) > 0 {
                 signals::interrupt_if_due(&self.host, thread);
@@ -213,7 +216,7 @@ impl Worker {
             thread.end();
             let answer = match answer {
                 Ok(answer) => answer,
-                Err(error) => return error.into(),
+                Err(error) => return self.lost(thread, &error),
             };
             thread.process.await_signals(answer.signals);
             if answer.result == GONE {
@@ -226,7 +229,7 @@ impl Worker {
             }
             return match self.call.scatter(answer.result, answer.data, memory) {
                 Ok(result) => Verdict::Answer(result),
-                Err(malformed) => LaneError::Refused(malformed.0).into(),
+                Err(malformed) => self.lost(thread, &LaneError::Refused(malformed.0)),
             };
         }
     }

@@ -61,6 +61,7 @@ pub fn run() -> anyhow::Result<()> {
             .without_time()
             .init();
     }
+    sys::features::check(sys::features::Where::Host).map_err(anyhow::Error::msg)?;
     let bell = sys::ready::Bell::new().context("prepare to wait for processes")?;
     let inside = Ids {
         uid: setup.uid,
@@ -68,8 +69,10 @@ pub fn run() -> anyhow::Result<()> {
     };
     let own = sys::process::ids();
     let outside = if own.uid == 0 { NOBODY } else { own };
-    let init = image::rebuild::Init::start(inside, outside, None)
-        .context("start the namespaces for guests")?;
+    let init = image::rebuild::Init::start(inside, outside, None).with_context(|| {
+        let hint = sys::features::namespace_hint();
+        format!("start the namespaces for guests{hint}")
+    })?;
     let (host, receiver) = host::Host::connect(&setup, bell)?;
     let host = Arc::new(host);
     host.listen(receiver)?;

@@ -7,12 +7,10 @@ use std::sync::Arc;
 
 use abi::marshal::Marshalled;
 use image::Image;
-use image::files::{FileIdentity, LocalFiles};
+use image::files::{FILE_BYTES_MAX, FileIdentity, LocalFiles};
 use image::schema::IMAGE_BYTES_MAX;
 use lane::{Kind, Lane, LaneError, Receiver, Secret, Sender};
 
-/// Most bytes of pages that an image may bring.
-const PAGES_BYTES_MAX: u64 = 64 << 30;
 /// Lease epoch until leases move.
 const EPOCH: u32 = 1;
 
@@ -95,8 +93,8 @@ impl Link {
         self.sender.begin();
         self.sender.send(Kind::FetchImage, EPOCH, self.request)?;
         let encoded = self.receive_parts(IMAGE_BYTES_MAX as u64)?;
-        let pages = self.receive_parts(PAGES_BYTES_MAX)?;
         let image = Image::decode(&encoded).map_err(|_| LaneError::Refused("a malformed image"))?;
+        let pages = self.receive_parts(image.page_bytes())?;
         Ok((image, pages))
     }
 
@@ -149,6 +147,9 @@ impl Link {
     ) -> Result<Arc<File>, LaneError> {
         if let Some(file) = files.find(wanted) {
             return Ok(file);
+        }
+        if wanted.bytes > FILE_BYTES_MAX {
+            return Err(LaneError::Refused("a file larger than allowed"));
         }
         let io = |source| LaneError::Io {
             doing: "copy a file from home",

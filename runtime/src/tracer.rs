@@ -153,7 +153,7 @@ impl Tracer {
         self.frozen.remove(&process.pid);
         if let Some(arrival) = self.arrivals.remove(&process.pid) {
             self.settle(arrival);
-        } else if !process.silent.load(Ordering::SeqCst) {
+        } else if !process.silent.load(Ordering::SeqCst) && !self.init.is_ending() {
             self.host.tell_home(&ToHome::BodyExited {
                 pid: process.pid,
                 wait_status,
@@ -380,8 +380,8 @@ impl Tracer {
         let Some(birth) = self.births.get_mut(&outer) else {
             return Ok(());
         };
-        if result > 0 {
-            birth.pid = result as i32;
+        if let Some(pid) = i32::try_from(result).ok().filter(|pid| *pid > 1) {
+            birth.pid = pid;
             return self.release(outer);
         }
         self.births.remove(&outer);

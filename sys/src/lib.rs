@@ -6,7 +6,10 @@
 //! which pid, and what to do.
 
 pub mod fdpass;
+pub mod features;
 pub mod futex;
+pub mod inherited;
+pub mod limits;
 pub mod memfd;
 pub mod pidfd;
 pub mod process;

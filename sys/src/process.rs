@@ -6,7 +6,6 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Which side of a fork we are on.
 pub enum Side {
@@ -114,36 +113,23 @@ pub fn inherited(fd: RawFd) -> Option<OwnedFd> {
     Some(fd)
 }
 
-/// Whether SIGPIPE was ignored when this program was started.
-static SIGPIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
-
-/// Runs before Rust's own start-up, which ignores SIGPIPE.
-extern "C" fn look_at_sigpipe() {
-    // SAFETY: an all-zero sigaction is a valid value.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: only asks, into a live local.
-    unsafe { libc::sigaction(libc::SIGPIPE, std::ptr::null(), &mut action) };
-    SIGPIPE_WAS_IGNORED.store(action.sa_sigaction == libc::SIG_IGN, Ordering::Relaxed);
-}
-
-// SAFETY: the section holds pointers to functions that the C library calls
-// once at start-up; this one needs nothing of Rust's run time.
-#[used]
-#[unsafe(link_section = ".init_array")]
-static LOOK_AT_SIGPIPE: extern "C" fn() = look_at_sigpipe;
-
 /// Replaces the program, as execvp(3): searches `PATH` for names without a
 /// slash, hands scripts without `#!` to the shell. Returns only on failure.
 pub fn exec(command: &[CString]) -> io::Error {
     let mut pointers: Vec<*const libc::c_char> = command.iter().map(|arg| arg.as_ptr()).collect();
     pointers.push(std::ptr::null());
-    if !SIGPIPE_WAS_IGNORED.load(Ordering::Relaxed) {
-        // SAFETY: sets the default action.
-        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-    }
     // SAFETY: a null-terminated array of valid C strings.
     unsafe { libc::execvp(pointers[0], pointers.as_ptr()) };
     io::Error::last_os_error()
+}
+
+/// Whether `program` is there and may be executed, access(2).
+pub fn may_execute(program: &std::path::Path) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    CString::new(program.as_os_str().as_bytes()).is_ok_and(|path| {
+        // SAFETY: a valid C string.
+        unsafe { libc::access(path.as_ptr(), libc::X_OK) == 0 }
+    })
 }
 
 /// Ids of the caller.
@@ -230,7 +216,10 @@ fn direct_helper(
     up: &mut File,
     down: &mut File,
 ) -> io::Result<i32> {
-    expect(up, "U")?;
+    let (tag, _) = report(up)?;
+    if tag != 'U' {
+        return Err(io::Error::other("the helper reports out of order"));
+    }
     let write = |file: &str, text: String| {
         std::fs::write(format!("/proc/{helper}/{file}"), text).map_err(|e| {
             io::Error::new(e.kind(), format!("write {file} of the user namespace: {e}"))
@@ -246,34 +235,38 @@ fn direct_helper(
         format!("{} {} 1", spec.inside.gid, spec.outside.gid),
     )?;
     down.write_all(b"M\n")?;
-    let line = expect(up, "P")?;
-    let pid: i32 = line
-        .trim()
-        .parse()
-        .map_err(|_| io::Error::other("no pid from the helper"))?;
-    // Init reports when it stands on its empty root, right before its exec.
-    expect(up, "X")?;
-    Ok(pid)
+    // The helper reports init's pid, and init that it stands on its empty root,
+    // right before its exec; in either order.
+    let (mut pid, mut stands) = (None, false);
+    loop {
+        match report(up)? {
+            ('P', number) => pid = number.parse().ok(),
+            _ => stands = true,
+        }
+        if let (Some(pid), true) = (pid, stands) {
+            return Ok(pid);
+        }
+    }
 }
 
-/// Reads one line that must start with `tag`; returns the rest of it.
-fn expect(from: &mut File, tag: &str) -> io::Result<String> {
+/// Reads one line: a tag, and what belongs to it.
+fn report(from: &mut File) -> io::Result<(char, String)> {
     let mut line = String::new();
     let mut byte = [0];
     while from.read(&mut byte)? == 1 && byte[0] != b'\n' && line.len() < 200 {
         line.push(char::from(byte[0]));
     }
-    if let Some(rest) = line.strip_prefix(tag) {
-        return Ok(rest.to_owned());
-    }
-    match line.strip_prefix('E').and_then(|rest| rest.split_once(' ')) {
-        Some((errno, step)) => {
-            let error = io::Error::from_raw_os_error(errno.parse().unwrap_or(libc::EIO));
-            Err(io::Error::new(error.kind(), format!("{step}: {error}")))
-        }
+    let mut rest = line.chars();
+    match rest.next() {
         None => Err(io::Error::other(
             "the init of the guest's namespaces died while starting",
         )),
+        Some('E') => {
+            let (errno, step) = rest.as_str().split_once(' ').unwrap_or(("", "start"));
+            let error = io::Error::from_raw_os_error(errno.parse().unwrap_or(libc::EIO));
+            Err(io::Error::new(error.kind(), format!("{step}: {error}")))
+        }
+        Some(tag) => Ok((tag, rest.as_str().to_owned())),
     }
 }
 

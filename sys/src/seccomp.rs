@@ -9,6 +9,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+
+use crate::features;
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
@@ -139,7 +142,13 @@ impl Notification {
 struct NotificationBytes([u8; 512]);
 
 /// The supervisor's end of a filter.
-pub struct Listener(OwnedFd);
+pub struct Listener {
+    fd: OwnedFd,
+    /// Held by the one thread that polls, on kernels where receiving does not
+    /// end with the last process: two must not poll for one notification, since
+    /// the second would then receive for ever.
+    polling: Option<Mutex<()>>,
+}
 
 impl Listener {
     /// Wraps the descriptor that `SECCOMP_FILTER_FLAG_NEW_LISTENER` made, and
@@ -149,7 +158,8 @@ impl Listener {
         const SET_FLAGS: libc::Ioctl = 0x4008_2104;
         // SAFETY: the request takes its flags by value.
         unsafe { libc::ioctl(fd.as_raw_fd(), SET_FLAGS, 1u64) };
-        Listener(fd)
+        let polling = (!features::receive_wakes_at_the_end()).then(Mutex::default);
+        Listener { fd, polling }
     }
 
     /// Sleeps until a call is notified.
@@ -158,12 +168,22 @@ impl Listener {
     /// process under the filter has ended ([`Listener::is_over`]). `EINTR`: a
     /// signal to this thread.
     pub fn receive(&self) -> io::Result<Notification> {
+        let _turn = match &self.polling {
+            None => None,
+            Some(turn) => {
+                let turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+                if self.poll(-1) & libc::POLLIN == 0 {
+                    return Err(io::Error::from_raw_os_error(libc::ENOENT));
+                }
+                Some(turn)
+            }
+        };
         let mut bytes = NotificationBytes([0; 512]);
         // SAFETY: `bytes` is live, zeroed, aligned, and larger than the
         // kernel's structure.
         let ret = unsafe {
             libc::ioctl(
-                self.0.as_raw_fd(),
+                self.fd.as_raw_fd(),
                 libc::SECCOMP_IOCTL_NOTIF_RECV as libc::Ioctl,
                 &raw mut bytes,
             )
@@ -186,22 +206,22 @@ impl Listener {
 
     /// Whether a notification is waiting, without sleeping.
     pub fn is_ready(&self) -> bool {
-        self.poll() & libc::POLLIN != 0
+        self.poll(0) & libc::POLLIN != 0
     }
 
     /// Whether the last process under the filter has ended.
     pub fn is_over(&self) -> bool {
-        self.poll() & libc::POLLHUP != 0
+        self.poll(0) & libc::POLLHUP != 0
     }
 
-    fn poll(&self) -> i16 {
+    fn poll(&self, timeout_ms: i32) -> i16 {
         let mut fd = libc::pollfd {
-            fd: self.0.as_raw_fd(),
+            fd: self.fd.as_raw_fd(),
             events: libc::POLLIN,
             revents: 0,
         };
         // SAFETY: `fd` is a live local.
-        unsafe { libc::poll(&mut fd, 1, 0) };
+        unsafe { libc::poll(&mut fd, 1, timeout_ms) };
         fd.revents
     }
 
@@ -211,7 +231,7 @@ impl Listener {
         // SAFETY: `id` is a live local.
         let ret = unsafe {
             libc::ioctl(
-                self.0.as_raw_fd(),
+                self.fd.as_raw_fd(),
                 libc::SECCOMP_IOCTL_NOTIF_ID_VALID as libc::Ioctl,
                 &raw const id,
             )
@@ -229,7 +249,7 @@ impl Listener {
         // SAFETY: `answer` is a live local of the type the request expects.
         let ret = unsafe {
             libc::ioctl(
-                self.0.as_raw_fd(),
+                self.fd.as_raw_fd(),
                 libc::SECCOMP_IOCTL_NOTIF_SEND as libc::Ioctl,
                 &raw const answer,
             )
@@ -266,7 +286,7 @@ impl Listener {
         // SAFETY: `request` is a live local of the type the request expects.
         let ret = unsafe {
             libc::ioctl(
-                self.0.as_raw_fd(),
+                self.fd.as_raw_fd(),
                 libc::SECCOMP_IOCTL_NOTIF_ADDFD as libc::Ioctl,
                 &raw const request,
             )

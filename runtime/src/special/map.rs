@@ -33,14 +33,14 @@ pub(super) fn map(
         let identity: FileIdentity = match link.describe(fd as i32) {
             Ok(Ok(identity)) => identity,
             Ok(Err(errno)) => return Verdict::Answer(-i64::from(errno)),
-            Err(error) => return error.into(),
+            Err(error) => return worker.lost(thread, &error),
         };
         if kind != libc::MAP_PRIVATE && written {
             return worker.go_home(thread, "mmap of a file, shared and writable");
         }
         match link.file(&worker.host.files, &identity) {
             Ok(file) => file,
-            Err(error) => return error.into(),
+            Err(error) => return worker.lost(thread, &error),
         }
     };
     if let Err(error) = pool.listener.install(notified.id, file.as_fd(), fd as i32) {

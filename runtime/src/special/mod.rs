@@ -3,6 +3,7 @@
 mod actions;
 mod execute;
 mod kill;
+mod limits;
 mod map;
 mod masked;
 
@@ -36,6 +37,7 @@ pub(crate) fn handle(
         }
         libc::SYS_getrusage if args[0] as i32 != libc::RUSAGE_CHILDREN => Verdict::Native,
         libc::SYS_setitimer | libc::SYS_getitimer if args[0] != 0 => Verdict::Native,
+        libc::SYS_setrlimit | libc::SYS_prlimit64 => limits::limit(worker, thread, row, args),
         libc::SYS_prctl => prctl(worker, thread, row, args),
         _ => worker.home(thread, row, args),
     }
