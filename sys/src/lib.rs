@@ -7,6 +7,7 @@
 
 pub mod fdpass;
 pub mod futex;
+pub mod maps;
 pub mod memfd;
 pub mod pidfd;
 pub mod process;
