@@ -67,8 +67,8 @@ pub(crate) const TABLES: &[(u32, &[Command])] = &[
     (nr::LANDLOCK_ADD_RULE, kernel::LANDLOCK_ADD_RULE),
 ];
 
-const UNKNOWN: &str = "brings the process home: this command is not known, so neither is what its \
-     argument points at; until it can migrate, the call answers ENOSYS";
+const ADDRESSES: &str = "brings the process home: the flags ask about its memory; until it can \
+     migrate, the call answers ENOSYS";
 
 /// The command of this call, if it is known.
 pub fn command(row: &Row, args: &[u64; 6]) -> Option<&'static Command> {
@@ -153,9 +153,20 @@ fn guess(row: &Row, args: &[u64; 6], at: usize, plain: Resolved) -> Resolved {
                 resolved.gap = gap;
             }
         },
-        _ => {
+        nr::GET_MEMPOLICY => {
             resolved.route = Route::GoHome;
-            resolved.gap = UNKNOWN;
+            resolved.gap = ADDRESSES;
+        }
+        // Most likely an error, which the home kernel finds.
+        _ => {
+            for kind in &mut resolved.args[at..] {
+                if matches!(kind, Arg::Int | Arg::ByCommand) {
+                    *kind = Arg::Unknown;
+                }
+            }
+            if resolved.route == Route::Both {
+                resolved.route = Route::Home;
+            }
         }
     }
     if resolved.args[at] == Arg::ByCommand {

@@ -119,8 +119,9 @@ fn preface(call: &str) -> &'static str {
     match call {
         "ioctl" => {
             "Commands that are not listed are carried out at home with the size and direction their \
-             number says; those whose number says neither, and those of drivers that follow \
-             pointers inside, bring the process home."
+             number says. Those whose number says neither, and those of drivers that follow \
+             pointers inside, bring the process home if the descriptor is a device; for files, \
+             pipes, sockets and terminals the home kernel answers."
         }
         "setsockopt" | "getsockopt" => {
             "By level and name. Options that are not listed are flat values of the length given \
@@ -130,7 +131,10 @@ fn preface(call: &str) -> &'static str {
         "get_mempolicy" => {
             "By the flags. The policy is that of the deputy. With other flags the process goes home."
         }
-        _ => "Commands that are not listed bring the process home.",
+        _ => {
+            "Commands that are not listed go home with their arguments as numbers, for the home \
+             kernel to refuse; one that takes an address finds nothing there."
+        }
     }
 }
 
@@ -141,7 +145,7 @@ fn line(text: &mut String, cells: &[&str]) {
 
 fn describe(arg: Arg) -> String {
     match arg {
-        Arg::Int | Arg::Int32 => "number".into(),
+        Arg::Int | Arg::Int32 | Arg::Unknown => "number".into(),
         Arg::Fd => "fd".into(),
         Arg::Addr => "address".into(),
         Arg::Path => "path".into(),
@@ -152,7 +156,7 @@ fn describe(arg: Arg) -> String {
         Arg::InOut(size) | Arg::InOutAny(size) => format!("in/out{}", bytes(size)),
         Arg::Timeout(size) => format!("in/out{}", bytes(Size::Bytes(size))),
         Arg::OutRet(size, _) => format!("out{}", bytes(size)),
-        Arg::IovIn(count) => format!("in iovec[a{count}]"),
+        Arg::IovIn(count) | Arg::IovKept(count) => format!("in iovec[a{count}]"),
         Arg::IovOut(count) => format!("out iovec[a{count}]"),
         Arg::MsgIn => "in message".into(),
         Arg::MsgOut => "out message".into(),

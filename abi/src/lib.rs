@@ -25,5 +25,6 @@ pub use pieces::{Pieces, pieces};
 pub use row::{Arg, Resolved, Route, Row, Size};
 pub use table::{NR_MAX, UNASSIGNED, X86_64, row};
 pub use wire::{
-    CALL_BYTES_MAX, Malformed, RESPONSE_BYTES_MAX, SPACE_BYTES_MAX, WIRE_BYTES_MAX, WireCall,
+    CALL_BYTES_MAX, EXEC_WIRE_BYTES_MAX, HOLE, Malformed, RESPONSE_BYTES_MAX, SPACE_BYTES_MAX,
+    USER_END, WIRE_BYTES_MAX, WireCall,
 };

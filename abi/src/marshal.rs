@@ -10,8 +10,8 @@ use crate::errno::Errno;
 use crate::memory::GuestMemory;
 use crate::row::Row;
 use crate::wire::{
-    ALWAYS, Allowance, CallHeader, LIMIT_COUNT, LIMIT_RESULT, LIMIT_WHOLE, OutRange, RANGES_MAX,
-    SLACK_BYTES_MAX, read_u32,
+    ALWAYS, Allowance, CallHeader, LIMIT_COUNT, LIMIT_RESULT, LIMIT_WHOLE, OWN_MAPPING, OutRange,
+    RANGES_MAX, SLACK_BYTES_MAX, SPACE_BYTES_MAX, read_u32,
 };
 
 pub use crate::wire::{CALL_BYTES_MAX, Malformed, WireCall};
@@ -127,6 +127,10 @@ pub struct Marshalled {
     range_places: Vec<Place>,
     guests: Vec<GuestRange>,
     cut: bool,
+    /// Most bytes of input, hence of anything reserved behind it.
+    bytes_max: usize,
+    /// The space must be a mapping of its own, whatever its size.
+    kept: bool,
 }
 
 impl Marshalled {
@@ -177,6 +181,8 @@ impl Marshalled {
         self.range_places.clear();
         self.guests.clear();
         self.cut = false;
+        self.bytes_max = CALL_BYTES_MAX + SLACK_BYTES_MAX;
+        self.kept = false;
     }
 
     /// Number of the call that was marshalled last.
@@ -195,11 +201,16 @@ impl Marshalled {
         self.input_bytes
     }
 
-    /// Appends the wire form, at most [`WIRE_BYTES_MAX`](crate::WIRE_BYTES_MAX) bytes.
+    /// Appends the wire form, at most [`WIRE_BYTES_MAX`](crate::WIRE_BYTES_MAX)
+    /// bytes; for execve [`EXEC_WIRE_BYTES_MAX`](crate::EXEC_WIRE_BYTES_MAX).
     pub fn encode(&self, out: &mut Vec<u8>) {
+        let space_bytes = self.behind() + self.behind_bytes;
         let mut pointers = 0;
         for (index, place) in self.places.iter().enumerate() {
             pointers |= u32::from(place.is_some()) << index;
+        }
+        if self.kept || space_bytes > SPACE_BYTES_MAX {
+            pointers |= OWN_MAPPING;
         }
         let header = CallHeader {
             nr: U32::new(self.nr),
@@ -207,7 +218,7 @@ impl Marshalled {
             relocations: U32::new(self.relocations.len() as u32),
             ranges: U32::new(self.ranges.len() as u32),
             input_bytes: U32::new(self.input_bytes as u32),
-            space_bytes: U32::new((self.behind() + self.behind_bytes) as u32),
+            space_bytes: U32::new(space_bytes as u32),
             args: self.args.map(U64::new),
         };
         out.extend_from_slice(header.as_bytes());
@@ -257,24 +268,47 @@ impl Marshalled {
         Ok(if wild { Errno::EFAULT.as_return() } else { ret })
     }
 
+    /// Whether `bytes` more of input fit, or of what is reserved behind it.
+    fn has_room(&self, bytes: u64) -> bool {
+        let at = self.behind().max(self.behind_bytes) as u64;
+        at.saturating_add(bytes) <= self.bytes_max as u64 - 8
+    }
+
     /// Room for `bytes` more of input, at a multiple of 8; returns its offset.
     /// The caller fills it completely.
     fn append(&mut self, bytes: u64) -> Result<usize, MarshalError> {
         let at = self.behind();
-        let end = u64_end(at, bytes).ok_or(TOO_LARGE)?;
+        // What lies between two regions must not be a rest of an earlier call.
+        self.input[self.input_bytes..]
+            .iter_mut()
+            .take(8)
+            .for_each(|b| *b = 0);
+        let before = std::mem::replace(&mut self.input_bytes, at);
+        self.extend(bytes)
+            .inspect_err(|_| self.input_bytes = before)
+    }
+
+    /// Room for `bytes` more of input, right behind what there is.
+    fn extend(&mut self, bytes: u64) -> Result<usize, MarshalError> {
+        if !self.has_room(bytes) {
+            return Err(TOO_LARGE);
+        }
+        let at = self.input_bytes;
+        let end = at + bytes as usize;
         if self.input.len() < end {
             self.input.resize(end, 0);
         }
-        // What lies between two regions must not be a rest of an earlier call.
-        self.input[self.input_bytes..at].fill(0);
         self.input_bytes = end;
         Ok(at)
     }
 
     /// Room for `bytes` that are only written.
     fn reserve(&mut self, bytes: u64) -> Result<Place, MarshalError> {
+        if !self.has_room(bytes) {
+            return Err(TOO_LARGE);
+        }
         let at = self.behind_bytes;
-        self.behind_bytes = u64_end(at, bytes).ok_or(TOO_LARGE)?.next_multiple_of(8);
+        self.behind_bytes = (at + bytes as usize).next_multiple_of(8);
         Ok(Place::Behind(at))
     }
 
@@ -343,9 +377,4 @@ impl Marshalled {
             self.ranges[index].offset = U32::new(offset as u32);
         }
     }
-}
-
-fn u64_end(at: usize, bytes: u64) -> Option<usize> {
-    let end = (at as u64).checked_add(bytes)?;
-    (end <= (CALL_BYTES_MAX + SLACK_BYTES_MAX) as u64 - 8).then_some(end as usize)
 }

@@ -62,3 +62,9 @@ pub fn pieces(nr: u32) -> Pieces {
 pub(crate) fn position(nr: u32) -> Option<usize> {
     find(nr).and_then(|stream| stream.position).map(usize::from)
 }
+
+/// Whether the stream is a message, or may be one: calls that only sockets take.
+/// The kernel cuts their byte count before it checks the range.
+pub(crate) fn is_socket(nr: u32) -> bool {
+    (44..=47).contains(&nr)
+}

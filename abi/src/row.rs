@@ -126,12 +126,17 @@ pub enum Arg {
     Fd,
     /// An address that is passed as a number and never followed.
     Addr,
-    /// NUL-terminated path of at most 4096 bytes with its NUL (`PATH_MAX`),
-    /// else `ENAMETOOLONG`.
+    /// A number that may be an address, of which nobody knows what lies there.
+    /// It goes home as it is if it cannot be one, else as an address at which
+    /// nothing is: a kernel that does not know it either says so, one that
+    /// follows it faults.
+    Unknown,
+    /// NUL-terminated path. One of more than 4096 bytes with its NUL
+    /// (`PATH_MAX`) is cut there, without the NUL, so that the home kernel finds
+    /// that it is too long.
     Path,
-    /// Any other NUL-terminated string. Longer ones than 4096 bytes are cut
-    /// there, which is still too long for every call that takes one, so that
-    /// the home kernel finds the right error.
+    /// Any other NUL-terminated string, likewise; 4096 bytes are too long for
+    /// every call that takes one.
     Str,
     /// Bytes the kernel reads.
     In(Size),
@@ -152,6 +157,8 @@ pub enum Arg {
     OutRet(Size, u32),
     /// `struct iovec` array the kernel reads from; argument i is the count.
     IovIn(u8),
+    /// As `IovIn`; the kernel keeps the memory itself, not what is in it.
+    IovKept(u8),
     /// `struct iovec` array the kernel writes to; argument i is the count.
     IovOut(u8),
     /// `struct msghdr` of `sendmsg`.

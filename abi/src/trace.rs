@@ -116,7 +116,7 @@ pub fn format_result(row: &Row, ret: i64) -> String {
 fn argument(kinds: &[Arg; 6], args: &[u64; 6], index: usize, mem: &dyn GuestMemory) -> String {
     let value = args[index];
     let shown = match kinds[index] {
-        Arg::Int | Arg::ByCommand => Some(number(value as i64)),
+        Arg::Int | Arg::Unknown | Arg::ByCommand => Some(number(value as i64)),
         Arg::Int32 => Some(number(i64::from(value as i32))),
         Arg::Fd if value as i32 == -100 => Some("AT_FDCWD".to_string()),
         Arg::Fd => Some((value as i32).to_string()),
@@ -124,7 +124,7 @@ fn argument(kinds: &[Arg; 6], args: &[u64; 6], index: usize, mem: &dyn GuestMemo
         Arg::Path => string(value, PATH_BYTES_SHOWN, mem),
         Arg::Str => string(value, DATA_BYTES_SHOWN, mem),
         Arg::In(Size::Arg(length)) => data(value, args[usize::from(length)], mem),
-        Arg::IovIn(count) => vectors(value, args[usize::from(count)], mem),
+        Arg::IovIn(count) | Arg::IovKept(count) => vectors(value, args[usize::from(count)], mem),
         Arg::Strv => strings(value, mem),
         _ => None,
     };

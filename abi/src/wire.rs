@@ -11,10 +11,20 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Most payload of one call in one direction, in bytes.
 pub const CALL_BYTES_MAX: usize = 1 << 20;
+/// Where the user's addresses end: the kernel refuses a range that goes beyond
+/// before it looks at anything in it.
+pub const USER_END: u64 = 0x7fff_ffff_f000;
+/// An address at which nothing is mapped in any deputy, nor in the 2 GiB after
+/// it. A pointer that is wild in the guest goes home as this one, so that the
+/// home kernel finds the fault, when and if it would have found the guest's.
+pub const HOLE: u64 = 0x1000;
 /// Room beside the payload: structures, arrays of them, alignment.
 pub const SLACK_BYTES_MAX: usize = 256 << 10;
 /// Largest data area one call can need, in bytes.
 pub const SPACE_BYTES_MAX: usize = 2 * (CALL_BYTES_MAX + SLACK_BYTES_MAX);
+/// Most input of an execve: the 6 MiB of strings and pointers to them that the
+/// kernel takes, and the path.
+pub const EXEC_BYTES_MAX: usize = (6 << 20) + (16 << 10);
 /// Most out ranges in one call.
 pub const RANGES_MAX: usize = 8192;
 /// Largest response payload, in bytes.
@@ -25,13 +35,19 @@ pub const WIRE_BYTES_MAX: usize = size_of::<CallHeader>()
     + (CALL_BYTES_MAX + SLACK_BYTES_MAX) * 3 / 2
     + RANGES_MAX * size_of::<OutRange>();
 
+/// Largest encoded execve, likewise.
+pub const EXEC_WIRE_BYTES_MAX: usize = size_of::<CallHeader>() + EXEC_BYTES_MAX * 3 / 2;
+
+/// Bit of the header's `pointers`: the space is to be a mapping of its own.
+pub(crate) const OWN_MAPPING: u32 = 1 << 31;
+
 /// Start of every encoded call.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(crate) struct CallHeader {
     /// System call number.
     pub(crate) nr: U32,
-    /// Bit i set: argument i is an offset into the space.
+    /// Bit i set: argument i is an offset into the space. Bit 31: [`OWN_MAPPING`].
     pub(crate) pointers: U32,
     /// Number of relocations.
     pub(crate) relocations: U32,
@@ -142,6 +158,7 @@ pub struct WireCall<'a> {
     /// pointers. The ones to execute with are those `place` returns.
     pub args: [u64; 6],
     pointers: u32,
+    own_mapping: bool,
     relocations: &'a [U32],
     ranges: &'a [OutRange],
     input: &'a [u8],
@@ -155,10 +172,16 @@ impl WireCall<'_> {
             CallHeader::ref_from_prefix(bytes).map_err(|_| Malformed("header cut short"))?;
         let input_bytes = header.input_bytes.get() as usize;
         let space_bytes = header.space_bytes.get() as usize;
-        if input_bytes > CALL_BYTES_MAX + SLACK_BYTES_MAX {
+        let own_mapping = header.pointers.get() & OWN_MAPPING != 0;
+        let (input_max, space_max) = if own_mapping {
+            (EXEC_BYTES_MAX, EXEC_BYTES_MAX + 8)
+        } else {
+            (CALL_BYTES_MAX + SLACK_BYTES_MAX, SPACE_BYTES_MAX)
+        };
+        if input_bytes > input_max {
             return Err(Malformed("input_bytes"));
         }
-        if space_bytes > SPACE_BYTES_MAX || space_bytes < input_bytes {
+        if space_bytes > space_max || space_bytes < input_bytes {
             return Err(Malformed("space_bytes"));
         }
         let relocations = header.relocations.get() as usize;
@@ -179,7 +202,8 @@ impl WireCall<'_> {
         let call = WireCall {
             nr: header.nr.get(),
             args: header.args.map(U64::get),
-            pointers: header.pointers.get(),
+            pointers: header.pointers.get() & !OWN_MAPPING,
+            own_mapping,
             relocations,
             ranges,
             input,
@@ -230,14 +254,24 @@ impl WireCall<'_> {
             }
             total += bytes;
         }
+        if self.own_mapping && total > 0 {
+            return Err(Malformed("out range in a mapping of its own"));
+        }
         if total > (CALL_BYTES_MAX + SLACK_BYTES_MAX) as u64 {
             return Err(Malformed("total of out ranges"));
         }
         Ok(())
     }
 
+    /// The space must be a mapping of its own, made for this call: it is larger
+    /// than the deputy's data area, or the kernel keeps what lies in it. Such a
+    /// call writes nothing, so that there is nothing to [`collect`](Self::collect).
+    pub fn wants_own_mapping(&self) -> bool {
+        self.own_mapping
+    }
+
     /// Room the call needs in the deputy's data area, in bytes; at most
-    /// [`SPACE_BYTES_MAX`].
+    /// [`SPACE_BYTES_MAX`] unless it wants a mapping of its own.
     pub fn space_bytes(&self) -> usize {
         self.space_bytes
     }

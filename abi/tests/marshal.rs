@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use abi::{
-    CALL_BYTES_MAX, Errno, Fault, GuestMemory, MarshalError, Marshalled, Pieces,
-    RESPONSE_BYTES_MAX, SPACE_BYTES_MAX, WIRE_BYTES_MAX, WireCall, X86_64, row,
+    CALL_BYTES_MAX, EXEC_WIRE_BYTES_MAX, Errno, GuestMemory, HOLE, MarshalError, Marshalled,
+    Pieces, RESPONSE_BYTES_MAX, SPACE_BYTES_MAX, USER_END, WIRE_BYTES_MAX, WireCall, X86_64, row,
 };
 use proptest::prelude::*;
 
@@ -51,14 +51,6 @@ impl Memory {
 }
 
 impl GuestMemory for Memory {
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Fault> {
-        if self.read_some(at, into) == into.len() {
-            Ok(())
-        } else {
-            Err(Fault)
-        }
-    }
-
     fn read_some(&self, at: u64, into: &mut [u8]) -> usize {
         let bytes = self.bytes.borrow();
         let Some(from) = at
@@ -73,15 +65,22 @@ impl GuestMemory for Memory {
         got
     }
 
-    fn write(&self, at: u64, from: &[u8]) -> Result<(), Fault> {
-        let mut bytes = self.bytes.borrow_mut();
-        let offset = at.checked_sub(self.start).ok_or(Fault)?;
-        let end = offset.checked_add(from.len() as u64).ok_or(Fault)?;
-        if end > bytes.len() as u64 || self.start + end > self.constant_from {
-            return Err(Fault);
+    fn write_some(&self, at: u64, from: &[u8]) -> usize {
+        let fits = self.writable(at, from.len() as u64) as usize;
+        if fits > 0 {
+            let offset = (at - self.start) as usize;
+            self.bytes.borrow_mut()[offset..offset + fits].copy_from_slice(&from[..fits]);
         }
-        bytes[offset as usize..end as usize].copy_from_slice(from);
-        Ok(())
+        fits
+    }
+
+    fn writable(&self, at: u64, bytes: u64) -> u64 {
+        let end = (self.start + self.bytes.borrow().len() as u64).min(self.constant_from);
+        if at < self.start || at >= end {
+            0
+        } else {
+            bytes.min(end - at)
+        }
     }
 }
 
@@ -172,20 +171,20 @@ fn long_path_and_path_at_the_end_of_memory() {
         3
     });
     assert_eq!(ret, Ok(3));
-    let answer = |at| forward(open, [at, 0, 0, 0, 0, 0], &memory, |_| 0);
-    assert_eq!(answer(START), Err(MarshalError::Errno(Errno::ENAMETOOLONG)));
+    // The home kernel sees that the first is too long, and faults at the others.
+    let ret = forward(open, [START, 0, 0, 0, 0, 0], &memory, |deputy| {
+        assert!(!deputy.at(deputy.args[0], 4096).contains(&0));
+        -36
+    });
+    assert_eq!(ret, Ok(-36));
     memory.put(START + 8191, b"x");
-    assert_eq!(
-        answer(START + 8000),
-        Err(MarshalError::Errno(Errno::EFAULT))
-    );
-    assert_eq!(answer(0x40), Err(MarshalError::Errno(Errno::EFAULT)));
-    memory.put(START + 4095, b"\0");
-    assert_eq!(
-        answer(START),
-        Ok(0),
-        "4096 bytes with the NUL are just allowed"
-    );
+    for at in [START + 8000, 0x40] {
+        let ret = forward(open, [at, 0, 0, 0, 0, 0], &memory, |deputy| {
+            assert_eq!(deputy.args[0], HOLE);
+            -14
+        });
+        assert_eq!(ret, Ok(-14));
+    }
 }
 
 #[test]
@@ -260,7 +259,7 @@ fn value_result_length() {
     assert_eq!(memory.get(START + 66, 14), before[2..]);
     // No address is wanted: nobody looks at the length.
     let ret = forward(number("accept"), [4, 0, 0x33, 0, 0, 0], &memory, |deputy| {
-        assert_eq!(deputy.args[1..3], [0, 0]);
+        assert_eq!(deputy.args[1..3], [0, HOLE]);
         5
     });
     assert_eq!(ret, Ok(5));
@@ -373,6 +372,39 @@ fn argument_list() {
 }
 
 #[test]
+fn long_argument_list_has_a_mapping_of_its_own() {
+    let strings = 40u64;
+    let bytes = 128 << 10;
+    let memory = Memory::new(8 << 20);
+    let text = |k: u64| START + 4096 + k * bytes;
+    for k in 0..strings {
+        memory.put(text(k) + bytes - 1, b"\0");
+    }
+    memory.put(START, b"/bin/true\0");
+    let words: Vec<u64> = (0..strings).map(text).chain([0]).collect();
+    memory.put_words(START + 64, &words);
+    let mut call = Marshalled::new();
+    let execve = row(59).expect("execve has a row");
+    let args = [START, START + 64, 0, 0, 0, 0];
+    call.marshal(execve, &args, &memory)
+        .expect("5 MiB are not too many");
+    let mut wire = Vec::new();
+    call.encode(&mut wire);
+    assert!(wire.len() > WIRE_BYTES_MAX && wire.len() <= EXEC_WIRE_BYTES_MAX);
+    let parsed = WireCall::parse(&wire).expect("what we encode, we accept");
+    assert!(parsed.wants_own_mapping());
+    // Twice each string is more than the kernel takes.
+    let words: Vec<u64> = (0..strings)
+        .chain(0..strings)
+        .map(text)
+        .chain([0])
+        .collect();
+    memory.put_words(START + 64, &words);
+    let ret = call.marshal(execve, &args, &memory);
+    assert_eq!(ret, Err(MarshalError::Errno(Errno::E2BIG)));
+}
+
+#[test]
 fn partly_valid_write_sends_the_valid_part() {
     let memory = Memory::new(4096);
     let mut call = Marshalled::new();
@@ -385,26 +417,151 @@ fn partly_valid_write_sends_the_valid_part() {
         96
     });
     assert_eq!(ret, 96);
-    let rest = call.marshal_rest(write, &[1, START + 4000, 200, 0, 0, 0], &memory, 96);
-    assert_eq!(rest, Err(MarshalError::Errno(Errno::EFAULT)));
+    call.marshal_rest(write, &[1, START + 4000, 200, 0, 0, 0], &memory, 96)
+        .expect("the home kernel finds the fault");
+    let ret = round(&call, &memory, |deputy| {
+        assert_eq!(deputy.args[1], HOLE);
+        -14
+    });
+    assert_eq!(ret, -14);
 }
 
 #[test]
-fn wild_out_pointer_is_a_fault_after_the_call() {
+fn wild_target_of_a_call_that_consumes_is_known_at_home() {
+    let constant = Memory {
+        constant_from: START + 4096,
+        ..Memory::new(8192)
+    };
+    for (name, args) in [
+        ("read", [0, START + 4096, 10, 0, 0, 0]),
+        ("recvfrom", [0, 0x5000, 10, 0, 0, 0]),
+        ("pipe2", [0, START + 4092, 0, 0, 0, 0]),
+    ] {
+        let index = usize::from(name != "pipe2");
+        let mut given = args;
+        if index == 0 {
+            given.rotate_left(1);
+        }
+        let ret = forward(number(name), given, &constant, |deputy| {
+            assert_eq!(deputy.args[index], HOLE, "{name}");
+            -14
+        });
+        assert_eq!(ret, Ok(-14));
+    }
+    let args = [0, START + 4000, 1000, 0, 0, 0];
+    let ret = forward(number("read"), args, &constant, |deputy| {
+        assert_eq!(deputy.args[2], 96, "as much as can be written");
+        96
+    });
+    assert_eq!(ret, Ok(96));
+}
+
+#[test]
+fn wild_target_of_another_call_is_a_fault_after_it() {
     let memory = Memory::new(4096);
-    let ret = forward(number("read"), [0, 0x5000, 10, 0, 0, 0], &memory, |_| 10);
+    memory.put(START, b"a\0");
+    let ret = forward(number("stat"), [START, 0x5000, 0, 0, 0, 0], &memory, |_| 0);
     assert_eq!(ret, Ok(Errno::EFAULT.as_return()));
-    let ret = forward(number("read"), [0, 0x5000, 0, 0, 0, 0], &memory, |_| 0);
+    let ret = forward(number("getgroups"), [9, 0x5000, 0, 0, 0, 0], &memory, |_| 0);
     assert_eq!(ret, Ok(0), "no bytes, no fault");
 }
 
 #[test]
+fn range_beyond_the_user_s_addresses_is_refused_at_home() {
+    let memory = Memory::new(4096);
+    for (at, bytes) in [(START, u64::MAX >> 1), (START, u64::MAX), (USER_END - 4, 8)] {
+        let ret = forward(number("read"), [0, at, bytes, 0, 0, 0], &memory, |deputy| {
+            assert_eq!(deputy.args[1..3], [USER_END, bytes]);
+            -14
+        });
+        assert_eq!(ret, Ok(-14));
+    }
+    // Of several vectors each is checked as it is, a single one after it is cut.
+    memory.put_words(START, &[START + 64, i64::MAX as u64, START + 128, 5]);
+    let ret = forward(number("readv"), [0, START, 2, 0, 0, 0], &memory, |deputy| {
+        let vectors = deputy.args[1];
+        assert_eq!(deputy.word(vectors), USER_END);
+        assert_eq!(deputy.word(vectors + 8), i64::MAX as u64);
+        -14
+    });
+    assert_eq!(ret, Ok(-14));
+    let ret = forward(number("readv"), [0, START, 1, 0, 0, 0], &memory, |deputy| {
+        let vector = deputy.args[1];
+        assert_eq!(deputy.word(vector + 8), 4096 - 64);
+        0
+    });
+    assert_eq!(ret, Ok(0));
+    memory.put_words(START, &[START + 64, u64::MAX]);
+    let ret = forward(
+        number("writev"),
+        [0, START, 1, 0, 0, 0],
+        &memory,
+        |deputy| {
+            let vector = deputy.args[1];
+            assert_eq!(deputy.word(vector + 8), u64::MAX);
+            -22
+        },
+    );
+    assert_eq!(ret, Ok(-22));
+}
+
+#[test]
+fn vectors_after_a_fault_point_to_the_hole() {
+    let memory = Memory::new(4096);
+    memory.put_words(START, &[START + 4000, 200, START + 64, 5, 0x5000, 7]);
+    let ret = forward(
+        number("writev"),
+        [1, START, 3, 0, 0, 0],
+        &memory,
+        |deputy| {
+            let vectors = deputy.args[1];
+            assert_eq!(deputy.word(vectors + 8), 96);
+            assert_eq!(deputy.word(vectors + 16), HOLE);
+            assert_eq!(deputy.word(vectors + 32), HOLE);
+            96
+        },
+    );
+    assert_eq!(ret, Ok(96));
+    // Half a message is none.
+    memory.put_words(START + 128, &[0, 0, START, 1, 0, 0, 0]);
+    let sendmsg = number("sendmsg");
+    let ret = forward(sendmsg, [1, START + 128, 0, 0, 0, 0], &memory, |deputy| {
+        let vectors = deputy.word(deputy.args[1] + 16);
+        assert_eq!(
+            (deputy.word(vectors), deputy.word(vectors + 8)),
+            (HOLE, 200)
+        );
+        -14
+    });
+    assert_eq!(ret, Ok(-14));
+}
+
+#[test]
+fn unknown_command_goes_home_as_numbers() {
+    let memory = Memory::new(4096);
+    for (given, expected) in [(7, 7), (START, HOLE), (u64::MAX, u64::MAX)] {
+        let args = [3, 9999, given, 0, 0, 0];
+        let ret = forward(number("fcntl"), args, &memory, |deputy| {
+            assert_eq!(deputy.args[..3], [3, 9999, expected]);
+            -22
+        });
+        assert_eq!(ret, Ok(-22));
+    }
+}
+
+#[test]
 fn what_cannot_be_cut_goes_home() {
-    let memory = Memory::new(64);
+    let memory = Memory::new(9 << 20);
     let args = [START, START, START, 8 << 20, 0, 0];
     memory.put(START, b"a\0");
     let ret = forward(number("setxattr"), args, &memory, |_| 0);
     assert!(matches!(ret, Err(MarshalError::GoHome(_))));
+    let args = [START, START, START, 10 << 20, 0, 0];
+    let ret = forward(number("setxattr"), args, &memory, |deputy| {
+        assert_eq!(deputy.args[2], HOLE, "nobody has that much");
+        -7
+    });
+    assert_eq!(ret, Ok(-7));
     assert!(matches!(
         forward(number("io_uring_setup"), [0; 6], &memory, |_| 0),
         Err(MarshalError::GoHome(_))
@@ -420,13 +577,12 @@ fn garbage_above_32_bits_does_not_matter() {
         0
     });
     assert_eq!(ret, Ok(0));
-    let negative = forward(
-        number("bind"),
-        [3, START, u64::MAX, 0, 0, 0],
-        &memory,
-        |_| 0,
-    );
-    assert_eq!(negative, Err(MarshalError::Errno(Errno::EINVAL)));
+    let args = [3, START, u64::MAX, 0, 0, 0];
+    let negative = forward(number("bind"), args, &memory, |deputy| {
+        assert_eq!(deputy.args[..3], [3, HOLE, u64::MAX]);
+        -22
+    });
+    assert_eq!(negative, Ok(-22));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use sys::ptrace::SignalInfo;
 
 use crate::host::lock;
 use crate::link::Link;
-use crate::memory::BodyMemory;
+use crate::memory::{BodyMemory, MemoryFiles};
 use crate::pool::Pool;
 
 /// What a signal does, as far as we must know.
@@ -62,6 +62,7 @@ pub(crate) struct Process {
     /// Number of the last signal from home that has been sent into the body.
     signals: Mutex<u64>,
     signals_changed: Condvar,
+    memory_files: MemoryFiles,
     /// Its end is not to be told: it goes on elsewhere, or home knows.
     pub(crate) silent: AtomicBool,
 }
@@ -82,6 +83,7 @@ impl Process {
             undelivered: AtomicI64::new(0),
             signals: Mutex::new(0),
             signals_changed: Condvar::new(),
+            memory_files: MemoryFiles::default(),
             silent: AtomicBool::new(false),
         }
     }
@@ -108,8 +110,11 @@ impl Process {
         );
     }
 
-    pub(crate) fn memory(&self) -> BodyMemory {
-        BodyMemory(self.outer)
+    pub(crate) fn memory(&self) -> BodyMemory<'_> {
+        BodyMemory {
+            pid: self.outer,
+            files: &self.memory_files,
+        }
     }
 }
 

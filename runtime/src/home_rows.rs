@@ -55,3 +55,15 @@ pub(crate) static TAKE_SIGNAL: Row = row(
         Arg::Int,
     ],
 );
+/// fstat, to learn what kind of thing a descriptor is.
+pub(crate) static STATUS: Row = row(
+    libc::SYS_fstat,
+    "fstat",
+    &[Arg::Fd, Arg::Out(Size::Bytes(144))],
+);
+/// ioctl with a command that nobody knows, of something that is not a device.
+pub(crate) static UNKNOWN_CONTROL: Row = row(
+    libc::SYS_ioctl,
+    "ioctl",
+    &[Arg::Fd, Arg::Int32, Arg::Unknown],
+);

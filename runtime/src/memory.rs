@@ -1,36 +1,129 @@
 //! A guest's memory, read and written as `abi` asks.
+//!
+//! `process_vm_readv` and `process_vm_writev` do the work. They are stricter
+//! than the kernel on behalf of the program itself: they do not let a stack
+//! grow, and do not read what may only be written. So what they refuse is
+//! looked at again.
 
-use abi::memory::{Fault, GuestMemory};
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
+
+use abi::memory::GuestMemory;
+use sys::maps::{self, Area};
 use sys::vm;
+
+const PAGE_BYTES: u64 = 4096;
+
+/// Files of a process's memory, opened when first needed.
+#[derive(Default)]
+pub(crate) struct MemoryFiles {
+    maps: OnceLock<Option<File>>,
+    content: OnceLock<Option<File>>,
+}
 
 /// Memory of the process with this pid on this node.
 #[derive(Clone, Copy)]
-pub(crate) struct BodyMemory(pub(crate) i32);
+pub(crate) struct BodyMemory<'a> {
+    pub(crate) pid: i32,
+    pub(crate) files: &'a MemoryFiles,
+}
 
-impl GuestMemory for BodyMemory {
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Fault> {
-        if self.read_some(at, into) == into.len() {
-            Ok(())
-        } else {
-            Err(Fault)
+impl BodyMemory<'_> {
+    /// What is mapped at `at`; an error where the kernel cannot tell.
+    fn area(&self, at: u64) -> std::io::Result<Option<Area>> {
+        let open = || File::open(format!("/proc/{}/maps", self.pid)).ok();
+        match self.files.maps.get_or_init(open) {
+            Some(file) => maps::at(file.as_fd(), at),
+            None => Err(std::io::ErrorKind::Unsupported.into()),
         }
     }
 
+    /// Reads as a debugger may: lets a stack grow, and minds no protection.
+    fn read_by_force(&self, at: u64, into: &mut [u8]) -> usize {
+        let open = || File::open(format!("/proc/{}/mem", self.pid)).ok();
+        let file = self.files.content.get_or_init(open).as_ref();
+        file.and_then(|file| file.read_at(into, at).ok())
+            .unwrap_or(0)
+    }
+
+    /// Lets a stack that ends above `at` grow down to it; what is there then.
+    #[cold]
+    fn grown(&self, at: u64) -> Option<Area> {
+        let is_there = matches!(self.area(at), Ok(None)) && self.read_by_force(at, &mut [0]) == 1;
+        is_there.then(|| self.area(at).ok().flatten()).flatten()
+    }
+
+    /// Goes on where `vm::read` has stopped.
+    #[cold]
+    fn read_on(&self, at: u64, into: &mut [u8]) -> usize {
+        match self.area(at) {
+            Ok(Some(area)) if area.writable && !area.readable => {
+                let bytes = (area.end - at).min(into.len() as u64) as usize;
+                self.read_by_force(at, &mut into[..bytes])
+            }
+            Ok(None) if self.grown(at).is_some() => vm::read(self.pid, at, into).unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// [`GuestMemory::writable`] where the kernel cannot tell what is mapped:
+    /// how far it can be read, which is as far as it is looked at.
+    #[cold]
+    fn readable(&self, at: u64, bytes: u64) -> u64 {
+        let is_there = |at| vm::read(self.pid, at, &mut [0]).is_ok();
+        if is_there(at) && is_there(at + (bytes - 1)) {
+            return bytes;
+        }
+        let mut fits = 0;
+        while fits < bytes && is_there(at + fits) {
+            fits += PAGE_BYTES - (at + fits) % PAGE_BYTES;
+        }
+        fits.min(bytes)
+    }
+}
+
+impl GuestMemory for BodyMemory<'_> {
     fn read_some(&self, at: u64, into: &mut [u8]) -> usize {
         if into.is_empty() {
             return 0;
         }
-        vm::read(self.0, at, into).unwrap_or(0)
+        let got = vm::read(self.pid, at, into).unwrap_or(0);
+        if got == into.len() {
+            return got;
+        }
+        got + self.read_on(at.saturating_add(got as u64), &mut into[got..])
     }
 
-    fn write(&self, at: u64, from: &[u8]) -> Result<(), Fault> {
+    fn write_some(&self, at: u64, from: &[u8]) -> usize {
         if from.is_empty() {
-            return Ok(());
+            return 0;
         }
-        match vm::write(self.0, at, from) {
-            Ok(n) if n == from.len() => Ok(()),
-            _ => Err(Fault),
+        let wrote = vm::write(self.pid, at, from).unwrap_or(0);
+        let hole = at.saturating_add(wrote as u64);
+        if wrote == from.len() || self.grown(hole).is_none() {
+            return wrote;
         }
+        wrote + vm::write(self.pid, hole, &from[wrote..]).unwrap_or(0)
+    }
+
+    fn writable(&self, at: u64, bytes: u64) -> u64 {
+        let Some(end) = at.checked_add(bytes) else {
+            return 0;
+        };
+        let mut fits_to = at;
+        while fits_to < end {
+            let area = match self.area(fits_to) {
+                Ok(area) => area.or_else(|| self.grown(fits_to)),
+                Err(_) => return self.readable(at, bytes),
+            };
+            match area {
+                Some(area) if area.writable => fits_to = area.end,
+                _ => break,
+            }
+        }
+        fits_to.min(end) - at
     }
 }
 
@@ -41,14 +134,6 @@ pub(crate) struct Literal<'a> {
 }
 
 impl GuestMemory for Literal<'_> {
-    fn read(&self, at: u64, into: &mut [u8]) -> Result<(), Fault> {
-        if self.read_some(at, into) == into.len() {
-            Ok(())
-        } else {
-            Err(Fault)
-        }
-    }
-
     fn read_some(&self, at: u64, into: &mut [u8]) -> usize {
         let from = at
             .checked_sub(self.at)
@@ -59,7 +144,11 @@ impl GuestMemory for Literal<'_> {
         n
     }
 
-    fn write(&self, _at: u64, _from: &[u8]) -> Result<(), Fault> {
-        Ok(())
+    fn write_some(&self, _at: u64, from: &[u8]) -> usize {
+        from.len()
+    }
+
+    fn writable(&self, _at: u64, bytes: u64) -> u64 {
+        bytes
     }
 }

@@ -18,7 +18,7 @@ use crate::births::{Birth, Refusal};
 use crate::guest::{Borrowed, Disposition, Dispositions, Process, Thread};
 use crate::host::{Arrival, Host, Order, lock};
 use crate::link::GONE;
-use crate::memory::BodyMemory;
+use crate::memory::{BodyMemory, MemoryFiles};
 use crate::pool::Pool;
 use crate::signals;
 
@@ -399,9 +399,10 @@ impl Tracer {
         let Some(birth) = self.births.get(&outer).copied() else {
             return ptrace::resume(outer, 0);
         };
-        let Some(memory) = self.host.thread(outer).map(|t| t.process.memory()) else {
+        let Some(thread) = self.host.thread(outer) else {
             return Ok(());
         };
+        let memory = thread.process.memory();
         self.init
             .set_next_pid(birth.pid)
             .map_err(std::io::Error::other)?;
@@ -483,7 +484,12 @@ impl Tracer {
             return Ok(());
         };
         let mut regs = ptrace::registers(child)?;
-        birth.restore(&mut regs, BodyMemory(child));
+        let files = MemoryFiles::default();
+        let memory = BodyMemory {
+            pid: child,
+            files: &files,
+        };
+        birth.restore(&mut regs, memory);
         ptrace::set_registers(child, &regs)?;
         ptrace::resume(child, 0)
     }

@@ -10,6 +10,7 @@ pub mod features;
 pub mod futex;
 pub mod inherited;
 pub mod limits;
+pub mod maps;
 pub mod memfd;
 pub mod pidfd;
 pub mod process;

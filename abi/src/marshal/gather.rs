@@ -1,16 +1,22 @@
 //! Reads what the arguments of one call point at.
+//!
+//! What cannot be read or written is no error here: the call goes home with
+//! a pointer to the [`HOLE`] instead, and the home kernel answers as it would
+//! have answered the guest, in its own order of checks.
 
 use super::{MarshalError, Marshalled, Place, Rule, TOO_LARGE};
 use crate::errno::Errno;
 use crate::memory::GuestMemory;
 use crate::pieces::{self, Pieces, pieces};
 use crate::row::{Arg, Nested, Route, Row, Size};
-use crate::wire::{CALL_BYTES_MAX, read_u64};
+use crate::wire::{CALL_BYTES_MAX, EXEC_BYTES_MAX, HOLE, USER_END, read_u64};
 
 /// Longest path with its NUL, in bytes.
 const PATH_BYTES_MAX: usize = 4096;
 /// Longest iovec array.
 const IOVECS_MAX: u64 = 1024;
+/// Most bytes that one call moves (`MAX_RW_COUNT`).
+const MOVED_BYTES_MAX: u64 = 0x7fff_f000;
 /// No pointer is that low: the kernel's default for `mmap_min_addr`.
 const LOWEST_ADDRESS: u64 = 65536;
 /// Read first of a string: most paths are shorter.
@@ -21,12 +27,32 @@ const ARGUMENT_BYTES_MAX: usize = 128 << 10;
 /// Pointers of an argument list that are read at a time.
 const POINTERS_STEP: u64 = 64;
 
+/// Calls beside the reading streams that take something away or make
+/// something, and of which the kernel undoes that if the result has nowhere to
+/// go. It must learn so at once: the targets of these calls are looked at first.
+const UNDONE: &[u32] = &[
+    22,  // pipe
+    43,  // accept
+    53,  // socketpair
+    78,  // getdents
+    217, // getdents64
+    222, // timer_create
+    232, // epoll_wait
+    281, // epoll_pwait
+    288, // accept4
+    293, // pipe2
+    299, // recvmmsg
+    441, // epoll_pwait2
+];
+
 /// State while one call is read.
 pub(super) struct Gather<'a> {
     pub(super) call: &'a mut Marshalled,
     pub(super) mem: &'a dyn GuestMemory,
     kinds: [Arg; 6],
     pieces: Pieces,
+    /// What the kernel would write to is looked at before it is asked.
+    looks: bool,
     /// Bytes of the stream still to be skipped: they were moved by earlier pieces.
     pub(super) skip: u64,
     /// Bytes of the stream this call may still take.
@@ -48,8 +74,27 @@ struct ValueResult {
     range: Option<usize>,
     length_arg: usize,
     capacity: u32,
-    /// The address is NULL, so the kernel may ignore the length.
-    ignored: bool,
+}
+
+/// What becomes of the bytes a vector points at.
+#[derive(Clone, Copy)]
+pub(super) enum Vectors {
+    /// They are sent, as far as they can be read.
+    Stream,
+    /// They are sent together or not at all.
+    Message,
+    /// They are received, and copied back by this rule.
+    Received(Rule),
+}
+
+/// What goes home for a wild pointer.
+fn wild(at: u64) -> u64 {
+    if at < USER_END { HOLE } else { at }
+}
+
+/// Whether the range ends before the user's addresses do (`access_ok`).
+fn in_user_space(at: u64, bytes: u64) -> bool {
+    at.checked_add(bytes).is_some_and(|end| end <= USER_END)
 }
 
 /// Fills `call`, which has been cleared, up to its finish.
@@ -64,20 +109,31 @@ pub(super) fn gather(
     if resolved.route == Route::GoHome {
         return Err(MarshalError::GoHome(resolved.gap));
     }
+    let is_exec = resolved.args.contains(&Arg::Strv);
+    if is_exec {
+        call.bytes_max = EXEC_BYTES_MAX;
+    }
+    let pieces = pieces(row.nr);
     let mut gather = Gather {
         call,
         mem,
         kinds: resolved.args,
-        pieces: pieces(row.nr),
+        pieces,
+        looks: pieces == Pieces::Read || UNDONE.contains(&row.nr),
         skip: done_bytes,
-        room: CALL_BYTES_MAX as u64,
+        room: (CALL_BYTES_MAX as u64).min(MOVED_BYTES_MAX.saturating_sub(done_bytes)),
         value_result: None,
     };
     for (index, value) in args.iter().enumerate() {
         // Some drivers encode a size and yet take a number.
         let number = resolved.guessed && *value < LOWEST_ADDRESS;
-        if !number {
-            gather.argument(index, *value)?;
+        // The kernel knows whether NULL is an error here.
+        if number || *value == 0 {
+            continue;
+        }
+        match gather.argument(index, *value) {
+            Err(error) if is_exec && error == TOO_LARGE => return Err(Errno::E2BIG.into()),
+            other => other?,
         }
     }
     gather.finish_value_result();
@@ -92,72 +148,82 @@ pub(super) fn gather(
 impl Gather<'_> {
     fn argument(&mut self, index: usize, value: u64) -> Result<(), MarshalError> {
         match self.kinds[index] {
-            Arg::Int | Arg::Int32 | Arg::Fd | Arg::Addr | Arg::ByCommand => return Ok(()),
-            // The home kernel knows whether NULL is an error here.
-            _ if value == 0 => return self.null(index),
-            Arg::Path => self.string(index, value, true)?,
-            Arg::Str => self.string(index, value, false)?,
-            Arg::In(size) => self.input(index, value, size)?,
-            Arg::InSome(size) => self.input_some(index, value, size)?,
-            Arg::Out(size) => self.output(index, value, size)?,
-            Arg::InOut(size) => self.both_ways(index, value, size, Rule::WHOLE)?,
-            Arg::InOutAny(size) => self.both_ways(index, value, size, Rule::ANY)?,
-            Arg::Timeout(bytes) => {
-                self.both_ways(index, value, Size::Bytes(bytes), Rule::TIMEOUT)?;
-            }
-            Arg::OutRet(size, unit) => self.output_by_result(index, value, size, unit)?,
-            Arg::IovIn(count) | Arg::IovOut(count) => {
-                let count = self.count(count)?;
-                if count > IOVECS_MAX {
-                    return Err(Errno::EINVAL.into());
+            Arg::Int | Arg::Int32 | Arg::Fd | Arg::Addr | Arg::ByCommand => Ok(()),
+            Arg::Unknown => {
+                if value >= LOWEST_ADDRESS {
+                    self.call.args[index] = wild(value);
                 }
-                let into_guest = matches!(self.kinds[index], Arg::IovOut(_));
-                let rule = into_guest.then_some(Rule::per_result(1, 0));
-                let at = self.vectors(value, count, rule)?;
-                self.call.point(index, Place::Input(at));
+                Ok(())
             }
-            Arg::MsgIn => self.message(index, value, false)?,
-            Arg::MsgOut => self.message(index, value, true)?,
-            Arg::MmsgIn(count) => self.messages(index, value, count, false)?,
-            Arg::MmsgOut(count) => self.messages(index, value, count, true)?,
-            Arg::NestedIn(nested) => self.nested(index, value, nested, Flow::In)?,
-            Arg::NestedOut(nested) => self.nested(index, value, nested, Flow::Counted)?,
-            Arg::NestedRet(nested) => self.nested(index, value, nested, Flow::Result)?,
-            Arg::Strv => self.strings(index, value)?,
+            Arg::Path | Arg::Str => {
+                let place = self.read_string(value, PATH_BYTES_MAX)?;
+                self.point(index, value, place);
+                Ok(())
+            }
+            Arg::In(size) => self.input(index, value, size),
+            Arg::InSome(size) => self.input_some(index, value, size),
+            Arg::Out(size) => self.output(index, value, size),
+            Arg::InOut(size) => self.both_ways(index, value, size, Rule::WHOLE),
+            Arg::InOutAny(size) => self.both_ways(index, value, size, Rule::ANY),
+            Arg::Timeout(bytes) => self.both_ways(index, value, Size::Bytes(bytes), Rule::TIMEOUT),
+            Arg::OutRet(size, unit) => self.output_by_result(index, value, size, unit),
+            Arg::IovIn(count) => self.vector_argument(index, value, count, Vectors::Stream),
+            Arg::IovKept(count) => {
+                self.call.kept = true;
+                self.vector_argument(index, value, count, Vectors::Stream)
+            }
+            Arg::IovOut(count) => {
+                let received = Vectors::Received(Rule::per_result(1, 0));
+                self.vector_argument(index, value, count, received)
+            }
+            Arg::MsgIn => self.message(index, value, false),
+            Arg::MsgOut => self.message(index, value, true),
+            Arg::MmsgIn(count) => self.messages(index, value, count, false),
+            Arg::MmsgOut(count) => self.messages(index, value, count, true),
+            Arg::NestedIn(nested) => self.nested(index, value, nested, Flow::In),
+            Arg::NestedOut(nested) => self.nested(index, value, nested, Flow::Counted),
+            Arg::NestedRet(nested) => self.nested(index, value, nested, Flow::Result),
+            Arg::Strv => self.strings(index, value),
         }
-        Ok(())
     }
 
-    fn null(&mut self, index: usize) -> Result<(), MarshalError> {
-        if let Arg::Out(Size::At(length)) = self.kinds[index] {
-            self.value_result = Some(ValueResult {
-                range: None,
-                length_arg: usize::from(length),
-                capacity: 0,
-                ignored: true,
-            });
+    /// Makes argument `index` point to `place` in the input, or to the hole.
+    pub(super) fn point(&mut self, index: usize, at: u64, place: Option<usize>) {
+        match place {
+            Some(place) => self.call.point(index, Place::Input(place)),
+            None => self.call.args[index] = wild(at),
         }
-        Ok(())
     }
 
-    /// The number in argument `index`, as the kernel sees it. Counts that are
-    /// negative there are refused as the kernel does.
-    pub(super) fn count(&self, index: u8) -> Result<u64, MarshalError> {
+    /// The same for the pointer at `input_offset`.
+    pub(super) fn relocate(&mut self, input_offset: usize, at: u64, place: Option<usize>) {
+        match place {
+            Some(place) => self.call.relocate(input_offset, Place::Input(place)),
+            None => self.put(input_offset, wild(at)),
+        }
+    }
+
+    /// Writes a word of the input.
+    fn put(&mut self, input_offset: usize, word: u64) {
+        self.call.input[input_offset..input_offset + 8].copy_from_slice(&word.to_le_bytes());
+    }
+
+    /// The number in argument `index`, as the kernel sees it; `None` if it is
+    /// negative there, which the home kernel will refuse.
+    pub(super) fn count(&self, index: u8) -> Option<u64> {
         let index = usize::from(index);
         let value = self.call.args[index];
         let (value, max) = match self.kinds[index] {
             Arg::Int32 => (value & 0xffff_ffff, i32::MAX as u64),
             _ => (value, i64::MAX as u64),
         };
-        if value > max {
-            Err(Errno::EINVAL.into())
-        } else {
-            Ok(value)
-        }
+        (value <= max).then_some(value)
     }
 
-    fn bytes(&self, size: Size, at: u64) -> Result<u64, MarshalError> {
-        Ok(match size {
+    /// How long the thing at `at` is; `None` if the home kernel will find that
+    /// it cannot tell.
+    fn bytes(&self, size: Size, at: u64) -> Option<u64> {
+        Some(match size {
             Size::Bytes(bytes) => u64::from(bytes),
             Size::Arg(index) => self.count(index)?,
             Size::ArgPlus(index, head) => self.count(index)?.saturating_add(u64::from(head)),
@@ -166,13 +232,10 @@ impl Gather<'_> {
             Size::At(index) => {
                 let length_at = self.call.args[usize::from(index)];
                 if length_at == 0 {
-                    return Ok(0);
+                    return Some(0);
                 }
                 let length = self.read_u32(length_at)?;
-                if length > i32::MAX as u32 {
-                    return Err(Errno::EINVAL.into());
-                }
-                u64::from(length)
+                (length <= i32::MAX as u32).then_some(u64::from(length))?
             }
             Size::Counted {
                 at: offset,
@@ -186,20 +249,28 @@ impl Gather<'_> {
         })
     }
 
-    fn read_u32(&self, at: u64) -> Result<u32, MarshalError> {
+    fn read_u32(&self, at: u64) -> Option<u32> {
         let mut word = [0; 4];
-        self.mem.read(at, &mut word).map_err(|_| Errno::EFAULT)?;
-        Ok(u32::from_le_bytes(word))
+        self.mem.read(at, &mut word).ok()?;
+        Some(u32::from_le_bytes(word))
     }
 
-    /// Appends `bytes` of guest memory to the input.
-    pub(super) fn read(&mut self, at: u64, bytes: u64) -> Result<usize, MarshalError> {
-        let offset = self.call.append(bytes)?;
+    /// Appends `bytes` of guest memory to the input; `None` if they cannot all
+    /// be read.
+    pub(super) fn read(&mut self, at: u64, bytes: u64) -> Result<Option<usize>, MarshalError> {
+        if !self.call.has_room(bytes) {
+            // Nobody has that much where only the count is wrong.
+            let last = at.checked_add(bytes.saturating_sub(1));
+            let is_there = last.is_some_and(|last| self.mem.read(last, &mut [0]).is_ok());
+            return if is_there { Err(TOO_LARGE) } else { Ok(None) };
+        }
+        let (before, offset) = (self.call.input_bytes, self.call.append(bytes)?);
         let end = self.call.input_bytes;
-        self.mem
-            .read(at, &mut self.call.input[offset..end])
-            .map_err(|_| Errno::EFAULT)?;
-        Ok(offset)
+        if self.mem.read(at, &mut self.call.input[offset..end]).is_ok() {
+            return Ok(Some(offset));
+        }
+        self.call.input_bytes = before;
+        Ok(None)
     }
 
     /// Appends up to `bytes` of guest memory, as far as they are mapped.
@@ -211,26 +282,60 @@ impl Gather<'_> {
         Ok(offset)
     }
 
+    /// How much of a target the kernel may be told of.
+    fn writable(&self, at: u64, bytes: u64) -> u64 {
+        if self.looks && bytes > 0 {
+            self.mem.writable(at, bytes)
+        } else {
+            bytes
+        }
+    }
+
     /// Whether the argument is the stream of a call that may be cut.
     fn is_stream(&self, index: usize) -> bool {
         index == 1 && self.pieces != Pieces::None
     }
 
+    /// How many bytes of the stream at `at` the call is about, by argument
+    /// `count`; `None` if the kernel refuses the range, whatever is in it.
+    fn stream_bytes(&self, at: u64, count: u8) -> Option<u64> {
+        let count = self.call.args[usize::from(count)];
+        let moved = count.min(MOVED_BYTES_MAX);
+        let checked = if pieces::is_socket(self.call.nr) {
+            moved
+        } else {
+            count
+        };
+        in_user_space(at, checked).then_some(moved)
+    }
+
     fn input(&mut self, index: usize, at: u64, size: Size) -> Result<(), MarshalError> {
-        let bytes = self.bytes(size, at)?;
-        if !self.is_stream(index) {
-            let place = self.read(at, bytes)?;
-            self.call.point(index, Place::Input(place));
-            return Ok(());
+        if let Size::Arg(count) = size
+            && self.is_stream(index)
+        {
+            return self.stream(index, at, count);
         }
-        let Size::Arg(count) = size else {
-            return Err(TOO_LARGE);
+        let place = match self.bytes(size, at) {
+            Some(bytes) => self.read(at, bytes)?,
+            None => None,
+        };
+        self.point(index, at, place);
+        Ok(())
+    }
+
+    fn stream(&mut self, index: usize, at: u64, count: u8) -> Result<(), MarshalError> {
+        let Some(bytes) = self.stream_bytes(at, count) else {
+            self.call.args[index] = at.max(USER_END);
+            return Ok(());
         };
         let rest = bytes.saturating_sub(self.skip);
-        let place = self.read_some(at.wrapping_add(self.skip), rest.min(self.room))?;
+        let take = rest.min(self.room);
+        let place = self.read_some(at.wrapping_add(self.skip), take)?;
         let got = (self.call.input_bytes - place) as u64;
-        if got == 0 && rest > 0 {
-            return Err(Errno::EFAULT.into());
+        // Part of a message must not go out as if it were one.
+        if got < take && (got == 0 || pieces::is_socket(self.call.nr)) {
+            self.call.args[index] = HOLE;
+            return Ok(());
         }
         self.call.cut |= got < rest;
         self.call.args[usize::from(count)] = got;
@@ -239,11 +344,15 @@ impl Gather<'_> {
     }
 
     fn input_some(&mut self, index: usize, at: u64, size: Size) -> Result<(), MarshalError> {
-        let bytes = self.bytes(size, at)?;
+        let Some(bytes) = self.bytes(size, at) else {
+            self.point(index, at, None);
+            return Ok(());
+        };
         let place = self.read_some(at, bytes)?;
         let got = self.call.input_bytes - place;
         if got == 0 && bytes > 0 {
-            return Err(Errno::EFAULT.into());
+            self.point(index, at, None);
+            return Ok(());
         }
         self.call.input_bytes = place + bytes as usize;
         self.call.input[place + got..place + bytes as usize].fill(0);
@@ -252,11 +361,24 @@ impl Gather<'_> {
     }
 
     fn output(&mut self, index: usize, at: u64, size: Size) -> Result<(), MarshalError> {
-        let mut bytes = self.bytes(size, at)?;
+        let Some(mut bytes) = self.bytes(size, at) else {
+            self.point(index, at, None);
+            return Ok(());
+        };
         let mut rule = Rule::WHOLE;
-        if let Size::At(_) = size {
-            bytes = bytes.min(CALL_BYTES_MAX as u64);
+        let mut needed = bytes;
+        if let Size::At(length) = size {
+            // A length that comes back from a failed call too must stay as it is.
+            if !matches!(self.kinds[usize::from(length)], Arg::InOutAny(_)) {
+                bytes = bytes.min(CALL_BYTES_MAX as u64);
+            }
             rule = Rule::counted(0);
+            // How much of it will be used nobody knows.
+            needed = bytes.min(1);
+        }
+        if self.writable(at, bytes) < needed {
+            self.point(index, at, None);
+            return Ok(());
         }
         let place = self.call.reserve(bytes)?;
         self.call.point(index, place);
@@ -269,7 +391,6 @@ impl Gather<'_> {
                 range,
                 length_arg: usize::from(length),
                 capacity: bytes as u32,
-                ignored: false,
             });
         }
         Ok(())
@@ -298,30 +419,19 @@ impl Gather<'_> {
         size: Size,
         rule: Rule,
     ) -> Result<(), MarshalError> {
-        let bytes = self.bytes(size, at)?;
-        let place = match self.read(at, bytes) {
-            Ok(place) => place,
-            Err(error) => return self.unreadable(index, error),
+        let place = match self.bytes(size, at) {
+            Some(bytes) => self.read(at, bytes)?,
+            None => None,
         };
-        self.call.point(index, Place::Input(place));
+        self.point(index, at, place);
+        let Some(place) = place else {
+            return Ok(());
+        };
+        let bytes = self.call.input_bytes - place;
         if bytes > 0 {
-            self.call
-                .copy_back(Place::Input(place), bytes as usize, rule, at)?;
+            self.call.copy_back(Place::Input(place), bytes, rule, at)?;
         }
         Ok(())
-    }
-
-    /// The kernel does not look at the length beside a NULL address, so a wild
-    /// one is no error.
-    fn unreadable(&mut self, index: usize, error: MarshalError) -> Result<(), MarshalError> {
-        let ignored = self
-            .value_result
-            .is_some_and(|r| r.ignored && r.length_arg == index);
-        if ignored {
-            self.call.args[index] = 0;
-            return Ok(());
-        }
-        Err(error)
     }
 
     fn output_by_result(
@@ -331,85 +441,139 @@ impl Gather<'_> {
         size: Size,
         unit: u32,
     ) -> Result<(), MarshalError> {
-        let asked = self.bytes(size, at)?;
-        let skip = if self.is_stream(index) { self.skip } else { 0 };
+        let is_stream = self.is_stream(index);
+        let asked = match size {
+            Size::Arg(count) if is_stream => self.stream_bytes(at, count),
+            _ => self.bytes(size, at),
+        };
+        let Some(asked) = asked else {
+            self.call.args[index] = if is_stream {
+                at.max(USER_END)
+            } else {
+                wild(at)
+            };
+            return Ok(());
+        };
+        let skip = if is_stream { self.skip } else { 0 };
+        let at = at.wrapping_add(skip);
         let rest = asked.saturating_sub(skip);
         // Fewer elements than asked for is what such calls may always return.
-        let (count, bytes, head) = match size {
-            Size::Arg(count) => (Some((count, 1)), rest.min(self.room), 0),
-            Size::ArgPlus(count, head) => (Some((count, 1)), rest.min(self.room), head),
-            Size::Times(count, each) => {
-                let room = self.room - self.room % u64::from(each);
-                (Some((count, each)), rest.min(room), 0)
-            }
-            _ => (None, rest, 0),
+        let (count, each, head) = match size {
+            Size::Arg(count) => (Some(count), 1, 0),
+            Size::ArgPlus(count, head) => (Some(count), 1, u64::from(head)),
+            Size::Times(count, each) => (Some(count), u64::from(each), 0),
+            _ => (None, 1, 0),
         };
-        if let Some((count, each)) = count
+        let take = if count.is_some() {
+            rest.min(self.room)
+        } else {
+            rest
+        };
+        let take = take - take % each;
+        let fits = self.writable(at, take);
+        let bytes = fits - fits % each;
+        if bytes <= head && rest > head {
+            self.call.args[index] = wild(at);
+            return Ok(());
+        }
+        if let Some(count) = count
             && bytes != asked
         {
-            self.call.args[usize::from(count)] = (bytes - u64::from(head)) / u64::from(each);
-            self.call.cut |= self.is_stream(index) && bytes < rest;
+            self.call.args[usize::from(count)] = (bytes - head) / each;
+            self.call.cut |= is_stream && bytes < rest;
         }
         let place = self.call.reserve(bytes)?;
         self.call.point(index, place);
         if bytes > 0 {
-            let at = at.wrapping_add(skip);
-            self.call
-                .copy_back(place, bytes as usize, Rule::per_result(unit, head), at)?;
+            let rule = Rule::per_result(unit, head as u32);
+            self.call.copy_back(place, bytes as usize, rule, at)?;
         }
         Ok(())
     }
 
-    /// Appends an iovec array and what it points at; returns the array's offset.
-    ///
-    /// With a `rule` the vectors receive and are copied back by it.
+    fn vector_argument(
+        &mut self,
+        index: usize,
+        at: u64,
+        count: u8,
+        vectors: Vectors,
+    ) -> Result<(), MarshalError> {
+        let place = match self.count(count) {
+            Some(count) if count <= IOVECS_MAX => self.vectors(at, count, vectors)?,
+            _ => None,
+        };
+        self.point(index, at, place);
+        Ok(())
+    }
+
+    /// Appends an iovec array and what it points at; returns the array's
+    /// offset, `None` if it cannot be read.
     pub(super) fn vectors(
         &mut self,
         at: u64,
         count: u64,
-        rule: Option<Rule>,
-    ) -> Result<usize, MarshalError> {
-        let array = self.read(at, count * 16)?;
-        let mut moved = 0u64;
-        let mut stopped = false;
-        for index in 0..count as usize {
-            let slot = array + index * 16;
+        vectors: Vectors,
+    ) -> Result<Option<usize>, MarshalError> {
+        let Some(array) = self.read(at, count * 16)? else {
+            return Ok(None);
+        };
+        let mut faulted = false;
+        for slot in (0..count as usize).map(|index| array + index * 16) {
             let base = read_u64(&self.call.input, slot).unwrap_or(0);
             let length = read_u64(&self.call.input, slot + 8).unwrap_or(0);
-            if length > i64::MAX as u64 {
-                return Err(Errno::EINVAL.into());
+            // A single vector is cut before it is checked.
+            let checked = if count == 1 && length <= i64::MAX as u64 {
+                length.min(MOVED_BYTES_MAX)
+            } else {
+                length
+            };
+            if length > i64::MAX as u64 || !in_user_space(base, checked) {
+                // The kernel refuses the whole array.
+                self.put(slot, base.max(USER_END));
+                continue;
             }
             let skipped = length.min(self.skip);
             self.skip -= skipped;
             let (base, length) = (base.wrapping_add(skipped), length - skipped);
-            let take = if stopped { 0 } else { length.min(self.room) };
-            let took = match rule {
-                _ if take == 0 || base == 0 => take,
-                None => self.vector_in(slot, base, take)?,
-                Some(rule) => self.vector_out(slot, base, take, rule)?,
-            };
-            if took == 0 && length > 0 && moved == 0 && self.room > 0 {
-                return Err(Errno::EFAULT.into());
+            let take = length.min(self.room);
+            self.call.cut |= take < length;
+            self.room -= take;
+            if faulted || take == 0 {
+                self.put(slot, if take == 0 { 0 } else { HOLE });
+                self.put(slot + 8, take);
+                continue;
             }
-            stopped |= took < length;
-            self.call.cut |= took < length;
-            moved += took;
-            self.room -= took;
-            self.call.input[slot + 8..slot + 16].copy_from_slice(&took.to_le_bytes());
+            let took = match vectors {
+                Vectors::Stream | Vectors::Message => self.vector_in(slot, base, take, vectors)?,
+                Vectors::Received(rule) => self.vector_out(slot, base, take, rule)?,
+            };
+            faulted = took < take;
+            self.call.cut |= faulted;
             if took == 0 {
-                self.call.input[slot..slot + 8].fill(0);
+                self.put(slot, HOLE);
+                self.put(slot + 8, take);
+            } else {
+                self.put(slot + 8, took);
             }
         }
-        Ok(array)
+        Ok(Some(array))
     }
 
-    fn vector_in(&mut self, slot: usize, base: u64, take: u64) -> Result<u64, MarshalError> {
+    fn vector_in(
+        &mut self,
+        slot: usize,
+        base: u64,
+        take: u64,
+        vectors: Vectors,
+    ) -> Result<u64, MarshalError> {
         let place = self.read_some(base, take)?;
-        let got = self.call.input_bytes - place;
-        if got > 0 {
-            self.call.relocate(slot, Place::Input(place));
+        let got = (self.call.input_bytes - place) as u64;
+        // Part of a message must not go out as if it were one.
+        if got == 0 || got < take && matches!(vectors, Vectors::Message) {
+            return Ok(0);
         }
-        Ok(got as u64)
+        self.call.relocate(slot, Place::Input(place));
+        Ok(got)
     }
 
     fn vector_out(
@@ -419,9 +583,12 @@ impl Gather<'_> {
         take: u64,
         rule: Rule,
     ) -> Result<u64, MarshalError> {
-        let place = self.call.reserve(take)?;
-        self.call.relocate(slot, place);
-        self.call.copy_back(place, take as usize, rule, base)?;
+        let take = self.writable(base, take);
+        if take > 0 {
+            let place = self.call.reserve(take)?;
+            self.call.relocate(slot, place);
+            self.call.copy_back(place, take as usize, rule, base)?;
+        }
         Ok(take)
     }
 
@@ -433,7 +600,10 @@ impl Gather<'_> {
         flow: Flow,
     ) -> Result<(), MarshalError> {
         let head = self.read(at, 16)?;
-        self.call.point(index, Place::Input(head));
+        self.point(index, at, head);
+        let Some(head) = head else {
+            return Ok(());
+        };
         let pointer = head + usize::from(nested.pointer);
         let count = head + usize::from(nested.count);
         let target = read_u64(&self.call.input, pointer).unwrap_or(0);
@@ -449,59 +619,57 @@ impl Gather<'_> {
         if target == 0 {
             return Ok(());
         }
-        let place = match flow {
-            Flow::In => Place::Input(self.read(target, bytes)?),
-            Flow::Counted | Flow::Result => self.call.reserve(bytes)?,
+        let rule = match flow {
+            Flow::In => {
+                let place = self.read(target, bytes)?;
+                self.relocate(pointer, target, place);
+                return Ok(());
+            }
+            Flow::Counted => Rule::counted(count),
+            Flow::Result => Rule::per_result(1, 0),
         };
+        let place = self.call.reserve(bytes)?;
         self.call.relocate(pointer, place);
-        match flow {
-            Flow::Counted if bytes > 0 => {
-                self.call
-                    .copy_back(place, bytes as usize, Rule::counted(count), target)
-            }
-            Flow::Result if bytes > 0 => {
-                self.call
-                    .copy_back(place, bytes as usize, Rule::per_result(1, 0), target)
-            }
-            _ => Ok(()),
+        if bytes > 0 {
+            self.call.copy_back(place, bytes as usize, rule, target)?;
         }
-    }
-
-    fn string(&mut self, index: usize, at: u64, is_path: bool) -> Result<(), MarshalError> {
-        let place = self.read_string(at, PATH_BYTES_MAX)?;
-        if self.call.input_bytes - place > PATH_BYTES_MAX && is_path {
-            return Err(Errno::ENAMETOOLONG.into());
-        }
-        self.call.point(index, Place::Input(place));
         Ok(())
     }
 
     /// Appends a NUL-terminated string of at most `max` bytes with its NUL; a
     /// longer one is cut to `max` bytes and gets a NUL, hence one byte more.
-    fn read_string(&mut self, at: u64, max: usize) -> Result<usize, MarshalError> {
-        let place = self.call.append(max as u64 + 1)?;
-        let mut have = 0;
+    /// `None` if it cannot be read up to there.
+    fn read_string(&mut self, at: u64, max: usize) -> Result<Option<usize>, MarshalError> {
+        let place = self.call.extend(0)?;
         let mut step = STRING_STEP_BYTES;
-        while have < max {
-            let want = step.min(max - have);
-            let into = &mut self.call.input[place + have..place + have + want];
+        loop {
+            let have = self.call.input_bytes - place;
+            if have == max {
+                let end = self.call.extend(1)?;
+                self.call.input[end] = 0;
+                return Ok(Some(place));
+            }
+            // Near the limit a short string may still fit.
+            let mut want = step.min(max - have);
+            while want > 1 && !self.call.has_room(want as u64) {
+                want /= 2;
+            }
+            let from = self.call.extend(want as u64)?;
+            let into = &mut self.call.input[from..from + want];
             let got = self
                 .mem
                 .read_some(at.wrapping_add(have as u64), into)
                 .min(want);
             if let Some(nul) = into[..got].iter().position(|byte| *byte == 0) {
-                self.call.input_bytes = place + have + nul + 1;
-                return Ok(place);
+                self.call.input_bytes = from + nul + 1;
+                return Ok(Some(place));
             }
             if got < want {
-                return Err(Errno::EFAULT.into());
+                self.call.input_bytes = place;
+                return Ok(None);
             }
-            have += got;
             step *= 4;
         }
-        self.call.input[place + max] = 0;
-        self.call.input_bytes = place + max + 1;
-        Ok(place)
     }
 
     /// A NULL-terminated array of strings.
@@ -518,7 +686,9 @@ impl Gather<'_> {
                 }
             }
             if (got as u64) < POINTERS_STEP {
-                return Err(Errno::EFAULT.into());
+                self.call.input_bytes = array;
+                self.point(index, at, None);
+                return Ok(());
             }
             count += got;
         }
@@ -526,10 +696,7 @@ impl Gather<'_> {
         for slot in (0..count).map(|i| array + i * 8) {
             let string = read_u64(&self.call.input, slot).unwrap_or(0);
             let place = self.read_string(string, ARGUMENT_BYTES_MAX)?;
-            if self.call.input_bytes - place > ARGUMENT_BYTES_MAX {
-                return Err(Errno::E2BIG.into());
-            }
-            self.call.relocate(slot, Place::Input(place));
+            self.relocate(slot, string, place);
         }
         self.call.point(index, Place::Input(array));
         Ok(())

@@ -1,8 +1,7 @@
 //! `struct msghdr` and arrays of them.
 
-use super::gather::Gather;
+use super::gather::{Gather, Vectors};
 use super::{MarshalError, Place, Rule};
-use crate::errno::Errno;
 use crate::wire::{read_u32, read_u64};
 
 /// Bytes of `struct msghdr`, and of `struct mmsghdr`, which ends with the u32
@@ -21,6 +20,9 @@ const FLAGS: usize = 48;
 const NAME_BYTES_MAX: u64 = 128;
 /// Most control bytes accepted into a guest; no kernel sends as many.
 const CONTROL_BYTES_MAX: u64 = 64 << 10;
+/// Most control bytes a guest may send; the kernel's limit (`optmem_max`) is
+/// lower, or is passed over without a copy.
+const CONTROL_SENT_MAX: u64 = 192 << 10;
 /// Most vectors in a message, and messages in a call (`UIO_MAXIOV`).
 const VECTORS_MAX: u64 = 1024;
 
@@ -44,19 +46,21 @@ impl Gather<'_> {
         receive: bool,
     ) -> Result<(), MarshalError> {
         let header = self.read(at, MSGHDR_BYTES as u64)?;
+        self.point(index, at, header);
+        let Some(header) = header else {
+            return Ok(());
+        };
         let received = receive.then_some(Rule::per_result(1, 0));
         self.one_message(Message {
             header,
             guest_at: at,
             received,
             least: 0,
-        })?;
-        self.call.point(index, Place::Input(header));
-        Ok(())
+        })
     }
 
-    /// An array of messages. What does not fit, or comes after a wild pointer,
-    /// is left for the program's next call, as the kernel does.
+    /// An array of messages. What does not fit is left for the program's next
+    /// call, as the kernel does.
     pub(super) fn messages(
         &mut self,
         index: usize,
@@ -64,10 +68,15 @@ impl Gather<'_> {
         count_arg: u8,
         receive: bool,
     ) -> Result<(), MarshalError> {
-        let count = self.count(count_arg)?.min(VECTORS_MAX);
-        let array = self.read(at, count * MMSGHDR_BYTES as u64)?;
+        let asked = self.count(count_arg).unwrap_or(0).min(VECTORS_MAX);
+        let array = self.read_some(at, asked * MMSGHDR_BYTES as u64)?;
+        let count = (self.call.input_bytes - array) / MMSGHDR_BYTES;
+        if count == 0 && asked > 0 {
+            self.point(index, at, None);
+            return Ok(());
+        }
         let mut complete = 0;
-        for k in 0..count as usize {
+        for k in 0..count {
             let header = array + k * MMSGHDR_BYTES;
             let guest_at = at.wrapping_add((k * MMSGHDR_BYTES) as u64);
             let length_at = header + MSGHDR_BYTES;
@@ -100,14 +109,15 @@ impl Gather<'_> {
     fn one_message(&mut self, message: Message) -> Result<(), MarshalError> {
         self.message_name(message)?;
         let count = self.word(message.header + VECTOR_COUNT);
-        if count > VECTORS_MAX {
-            return Err(Errno::EMSGSIZE.into());
-        }
         let vectors = self.word(message.header + VECTORS);
         if vectors != 0 {
-            let array = self.vectors(vectors, count, message.received)?;
-            self.call
-                .relocate(message.header + VECTORS, Place::Input(array));
+            let flow = message.received.map_or(Vectors::Message, Vectors::Received);
+            let array = if count <= VECTORS_MAX {
+                self.vectors(vectors, count, flow)?
+            } else {
+                None
+            };
+            self.relocate(message.header + VECTORS, vectors, array);
         }
         self.message_control(message)?;
         if message.received.is_some() {
@@ -125,7 +135,9 @@ impl Gather<'_> {
         let length_at = message.header + NAME_LENGTH;
         let length = u64::from(read_u32(&self.call.input, length_at).unwrap_or(0));
         if length > i32::MAX as u64 {
-            return Err(Errno::EINVAL.into());
+            // Refused at home.
+            self.relocate(message.header + NAME, at, None);
+            return Ok(());
         }
         let length = length.min(NAME_BYTES_MAX);
         self.call.input[length_at..length_at + 4].copy_from_slice(&(length as u32).to_le_bytes());
@@ -143,8 +155,10 @@ impl Gather<'_> {
         if at == 0 {
             return Ok(());
         }
-        if length > i32::MAX as u64 {
-            return Err(Errno::ENOBUFS.into());
+        let is_refused = length > i32::MAX as u64;
+        if is_refused || message.received.is_none() && length > CONTROL_SENT_MAX {
+            self.relocate(message.header + CONTROL, at, None);
+            return Ok(());
         }
         if message.received.is_some() {
             length = length.min(CONTROL_BYTES_MAX);
@@ -163,16 +177,16 @@ impl Gather<'_> {
         pointer: usize,
         length: usize,
     ) -> Result<(), MarshalError> {
-        let place = if message.received.is_some() {
-            let place = self.call.reserve(bytes)?;
-            if bytes > 0 {
-                let rule = Rule::counted(message.header + length).at_least(message.least);
-                self.call.copy_back(place, bytes as usize, rule, at)?;
-            }
-            place
-        } else {
-            Place::Input(self.read(at, bytes)?)
-        };
+        if message.received.is_none() {
+            let place = self.read(at, bytes)?;
+            self.relocate(message.header + pointer, at, place);
+            return Ok(());
+        }
+        let place = self.call.reserve(bytes)?;
+        if bytes > 0 {
+            let rule = Rule::counted(message.header + length).at_least(message.least);
+            self.call.copy_back(place, bytes as usize, rule, at)?;
+        }
         self.call.relocate(message.header + pointer, place);
         Ok(())
     }

@@ -40,7 +40,7 @@ pub(super) const ROWS: &[Row] = &[
     home(6, "lstat", &[Path, Out(STAT)], ""),
     home(7, "poll", &[InOut(Size::Times(1, 8)), Int32, Int32], ""),
     home(8, "lseek", &[Fd, Int, Int32], ""),
-    home(
+    special(
         16,
         "ioctl",
         &[Fd, Int32, ByCommand],

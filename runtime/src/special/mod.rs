@@ -1,6 +1,7 @@
 //! Calls with a handler of their own: one file per family.
 
 mod actions;
+mod control;
 mod execute;
 mod kill;
 mod limits;
@@ -38,6 +39,7 @@ pub(crate) fn handle(
         libc::SYS_getrusage if args[0] as i32 != libc::RUSAGE_CHILDREN => Verdict::Native,
         libc::SYS_setitimer | libc::SYS_getitimer if args[0] != 0 => Verdict::Native,
         libc::SYS_setrlimit | libc::SYS_prlimit64 => limits::limit(worker, thread, row, args),
+        libc::SYS_ioctl => control::control(worker, thread, row, args),
         libc::SYS_prctl => prctl(worker, thread, row, args),
         _ => worker.home(thread, row, args),
     }
