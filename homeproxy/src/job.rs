@@ -88,6 +88,9 @@ pub(crate) struct DeputyThread {
     pub(crate) slot: Mutex<Slot>,
     /// Request under way, for interruption.
     pub(crate) request: AtomicU64,
+    /// Request that is to be interrupted; it may not have arrived yet, since
+    /// it comes on another connection.
+    pub(crate) interrupt: AtomicU64,
     /// Slot and kind (thread or process) of the child that the call under way makes.
     pub(crate) newborn: Mutex<Option<(Place, Slot)>>,
     /// Whether that child is a thread.
@@ -192,6 +195,7 @@ impl DeputyThread {
             slot_index: slot.index(),
             slot: Mutex::new(slot),
             request: AtomicU64::new(0),
+            interrupt: AtomicU64::new(0),
             newborn: Mutex::new(None),
             newborn_is_thread: AtomicBool::new(false),
         }

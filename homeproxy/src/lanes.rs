@@ -19,7 +19,7 @@ use lane::{Frame, Kind, LaneError, Receiver, Sender};
 use sys::pidfd;
 use sys::window::{Call, Slot, Window};
 
-use crate::job::{DeputyThread, EXECUTED, GONE, Job, Place, lock};
+use crate::job::{DeputyThread, EXECUTED, GONE, Job, Order, Place, lock};
 
 /// Bytes of an image or file in one frame.
 const PART_BYTES: usize = 512 * 1024;
@@ -117,7 +117,7 @@ impl Server<'_> {
     fn call(&mut self, frame: &Frame<'_>, thread: &DeputyThread) -> Result<(), End> {
         let call = WireCall::parse(frame.payload).map_err(|e| End::Malformed(e.0))?;
         let mut slot = lock(&thread.slot);
-        let result = execute(thread, &mut slot, &call, frame.request);
+        let result = execute(self.job, thread, &mut slot, &call, frame.request);
         let answered = self.answer_call(frame, thread, &call, result, &mut slot);
         drop(slot);
         if result == EXECUTED {
@@ -161,7 +161,7 @@ impl Server<'_> {
         };
         thread.newborn_is_thread.store(is_thread, Ordering::SeqCst);
         *lock(&thread.newborn) = Some(newborn);
-        let result = execute(thread, &mut slot, &call, frame.request);
+        let result = execute(self.job, thread, &mut slot, &call, frame.request);
         *lock(&thread.newborn) = None;
         self.answer_call(frame, thread, &call, result, &mut slot)
     }
@@ -244,7 +244,7 @@ impl Server<'_> {
 
 /// Executes `call` on the deputy's thread. Returns its result, or one of the
 /// marks of `job.rs` if it did not return.
-fn execute(thread: &DeputyThread, slot: &mut Slot, call: &WireCall<'_>, request: u64) -> i64 {
+fn execute(job: &Job, thread: &DeputyThread, slot: &mut Slot, call: &WireCall<'_>, request: u64) -> i64 {
     let base = thread.place.address + slot.data_offset();
     let args = call.place(slot.data(), base);
     thread.request.store(request, Ordering::SeqCst);
@@ -252,6 +252,10 @@ fn execute(thread: &DeputyThread, slot: &mut Slot, call: &WireCall<'_>, request:
         nr: u64::from(call.nr),
         args,
     }]);
+    if thread.interrupt.load(Ordering::SeqCst) == request {
+        let tid = thread.tid;
+        job.order(Order::Interrupt { tid, request });
+    }
     slot.wait(None);
     slot.result(0)
 }

@@ -461,11 +461,12 @@ impl Tracer {
         let Some(tracee) = self.tracees.get_mut(&tid) else {
             return Ok(());
         };
-        if !tracee
-            .thread
-            .as_ref()
-            .is_some_and(|t| t.is_executing(request))
-        {
+        let Some(thread) = &tracee.thread else {
+            return Ok(());
+        };
+        // If it has not arrived yet, its lane will ask again.
+        thread.interrupt.store(request, Ordering::SeqCst);
+        if !thread.is_executing(request) {
             return Ok(());
         }
         tracee.interrupt = Some(request);

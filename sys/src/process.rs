@@ -339,10 +339,13 @@ fn become_helper(spec: &InitSpec<'_>, up: &mut File, down: &mut File) -> Step<()
             Ok(never) => match never {},
             Err(failure) => failure,
         };
-        let _ = writeln!(up, "E{} {what}", error.raw_os_error().unwrap_or(libc::EIO));
+        let errno = error.raw_os_error().unwrap_or(libc::EIO);
+        let _ = up.write_all(format!("E{errno} {what}\n").as_bytes());
         exit_now(1);
     }
-    writeln!(up, "P{pid}").map_err(io_step("tell the parent"))
+    // In one write: init reports on the same pipe.
+    up.write_all(format!("P{pid}\n").as_bytes())
+        .map_err(io_step("tell the parent"))
 }
 
 /// Capabilities of a non-root user survive setresuid.
