@@ -169,6 +169,7 @@ fn listen(job: &Job, mut receiver: lane::Receiver) {
             }
             Ok(ToHome::ThreadExited { tid, .. }) => job.order(Order::EndThread { tid }),
             Ok(ToHome::StopSelf { pid, signal }) => job.order(Order::Stop { pid, signal }),
+            Ok(ToHome::Say { pid, text }) => job.order(Order::Say { pid, text }),
             Ok(ToHome::Cannot { pid, reason }) => job.order(Order::Cannot { pid, reason }),
             Ok(ToHome::Ready { .. }) => {}
             Err(error) => break error.to_string(),

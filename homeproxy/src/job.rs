@@ -45,6 +45,8 @@ pub(crate) enum Order {
     Stop { pid: i32, signal: i32 },
     /// The process cannot run on its host.
     Cannot { pid: i32, reason: String },
+    /// Write this to the standard error of the process.
+    Say { pid: i32, text: String },
     /// A host is lost: end its guests.
     HostLost { reason: String },
 }

@@ -16,6 +16,7 @@ use abi::wire::WireCall;
 use image::deputy::{GEOMETRY, PLACES, WINDOW_STRIDE, raise_limits};
 use image::files::FileIdentity;
 use lane::{Frame, Kind, LaneError, Receiver, Sender};
+use nix::fcntl::{FcntlArg, fcntl};
 use sys::pidfd;
 use sys::window::{Call, Slot, Window};
 
@@ -199,12 +200,12 @@ impl Server<'_> {
     /// What is behind a descriptor, for mapping it: the answer is errno and, if
     /// that is zero, the file's identity.
     fn describe(&mut self, frame: &Frame<'_>, thread: &DeputyThread) -> Result<(), End> {
-        let fd = frame
+        let (fd, rest) = frame
             .payload
-            .first_chunk::<4>()
-            .map(|b| i32::from_le_bytes(*b));
-        let fd = fd.ok_or(End::Malformed("no descriptor to describe"))?;
-        let described = describe(self.job, thread, fd);
+            .split_first_chunk::<4>()
+            .ok_or(End::Malformed("no descriptor to describe"))?;
+        let (fd, writes) = (i32::from_le_bytes(*fd), rest == [1]);
+        let described = describe(self.job, thread, fd, writes);
         let out = self.sender.begin();
         match described {
             Ok(identity) => {
@@ -244,7 +245,13 @@ impl Server<'_> {
 
 /// Executes `call` on the deputy's thread. Returns its result, or one of the
 /// marks of `job.rs` if it did not return.
-fn execute(job: &Job, thread: &DeputyThread, slot: &mut Slot, call: &WireCall<'_>, request: u64) -> i64 {
+fn execute(
+    job: &Job,
+    thread: &DeputyThread,
+    slot: &mut Slot,
+    call: &WireCall<'_>,
+    request: u64,
+) -> i64 {
     let base = thread.place.address + slot.data_offset();
     let args = call.place(slot.data(), base);
     thread.request.store(request, Ordering::SeqCst);
@@ -315,9 +322,15 @@ fn more_window(thread: &DeputyThread, slot: &mut Slot, address: u64) -> Result<P
     })
 }
 
-fn describe(job: &Job, thread: &DeputyThread, fd: i32) -> Result<FileIdentity, i32> {
+fn describe(job: &Job, thread: &DeputyThread, fd: i32, writes: bool) -> Result<FileIdentity, i32> {
     let errno = |error: std::io::Error| error.raw_os_error().unwrap_or(libc::ENODEV);
     let file = File::from(pidfd::getfd(thread.deputy.pidfd.as_fd(), fd).map_err(errno)?);
+    // mmap(2), EACCES: not open for reading, or shared, written, and not open
+    // for both.
+    let mode = fcntl(&file, FcntlArg::F_GETFL).map_err(|errno| errno as i32)? & libc::O_ACCMODE;
+    if mode == libc::O_WRONLY || writes && mode != libc::O_RDWR {
+        return Err(libc::EACCES);
+    }
     let (digest, bytes) = job.digests.of(&file).map_err(errno)?;
     let link = std::fs::read_link(format!(
         "/proc/self/fd/{}",

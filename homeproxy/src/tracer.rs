@@ -440,6 +440,12 @@ impl Tracer {
                 );
                 ptrace::kill(pid, libc::SIGKILL)
             }
+            Order::Say { pid, text } => {
+                if self.tracees.get(&pid).is_some_and(|t| t.thread.is_some()) {
+                    self.message(pid, &text);
+                }
+                Ok(())
+            }
             Order::HostLost { reason } => {
                 self.host_lost(&reason);
                 Ok(())

@@ -96,6 +96,13 @@ pub enum ToHome {
         /// Number of the signal.
         signal: i32,
     },
+    /// Something that the user of this process should read.
+    Say {
+        /// The process.
+        pid: i32,
+        /// In words, one line.
+        text: String,
+    },
     /// This process cannot run here.
     Cannot {
         /// The process.

@@ -44,7 +44,7 @@ fn main() {
     sys::inherited::restore();
     let error = sys::process::exec(&command);
     eprintln!("mosexec: {name}: {}", message(&error));
-    let missing = matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR));
+    let missing = error.raw_os_error() == Some(libc::ENOENT);
     exit(if missing { NOT_FOUND } else { CANNOT_EXECUTE });
 }
 

@@ -106,10 +106,7 @@ impl Worker {
 
     /// A call that cannot work at a distance.
     pub(crate) fn go_home(&self, thread: &Thread, what: &str) -> Verdict {
-        tracing::warn!(
-            "process {} calls {what}, which works only at home: answered ENOSYS",
-            thread.process.pid
-        );
+        self.host.say_go_home(&thread.process, what);
         Verdict::Answer(-i64::from(libc::ENOSYS))
     }
 

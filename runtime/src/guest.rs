@@ -1,6 +1,6 @@
 //! A guest's processes and threads as the host knows them.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -63,6 +63,8 @@ pub(crate) struct Process {
     signals: Mutex<u64>,
     signals_changed: Condvar,
     memory_files: MemoryFiles,
+    /// What the guest's user has been told of this process.
+    pub(crate) said: Mutex<HashSet<String>>,
     /// Its end is not to be told: it goes on elsewhere, or home knows.
     pub(crate) silent: AtomicBool,
 }
@@ -84,6 +86,7 @@ impl Process {
             signals: Mutex::new(0),
             signals_changed: Condvar::new(),
             memory_files: MemoryFiles::default(),
+            said: Mutex::default(),
             silent: AtomicBool::new(false),
         }
     }
@@ -108,6 +111,19 @@ impl Process {
             self.signals_changed
                 .wait_timeout_while(last, LIMIT, |last| *last < seq),
         );
+    }
+
+    /// Waits until a signal has been sent into the body, or for `limit`.
+    pub(crate) fn await_change(&self, limit: Duration) {
+        drop(
+            self.signals_changed
+                .wait_timeout(lock(&self.signals), limit),
+        );
+    }
+
+    /// A signal has been sent into the body.
+    pub(crate) fn changed(&self) {
+        self.signals_changed.notify_all();
     }
 
     pub(crate) fn memory(&self) -> BodyMemory<'_> {
@@ -145,6 +161,8 @@ pub(crate) struct CallState {
     pub(crate) restarting: bool,
     /// At its next stop, wait for the signal under this mask.
     pub(crate) suspend: Option<TemporaryMask>,
+    /// At its next stop it has taken a signal, whose details go to this address.
+    pub(crate) takes: Option<u64>,
     /// While it does.
     pub(crate) suspended: Option<Borrowed>,
 }

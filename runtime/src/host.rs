@@ -13,7 +13,7 @@ use lane::setup::RuntimeSetup;
 use lane::{Kind, Lane, LaneError, Secret};
 use sys::ready::Bell;
 
-use crate::guest::Thread;
+use crate::guest::{Process, Thread};
 use crate::helpers::Helpers;
 use crate::link::Link;
 
@@ -207,6 +207,18 @@ impl Host {
             .and_then(|()| control.send(Kind::Control, 0, 0));
         if let Err(error) = sent {
             tracing::debug!("tell home {message:?}: {error}");
+        }
+    }
+
+    /// Tells the guest's user, once, of a call that works only at home.
+    pub(crate) fn say_go_home(&self, process: &Process, what: &str) {
+        if lock(&process.said).insert(what.to_owned()) {
+            let pid = process.pid;
+            let text = format!(
+                "process {pid} calls {what}, which works only at home: answered ENOSYS \
+                 (run it with --home)"
+            );
+            self.tell_home(&ToHome::Say { pid, text });
         }
     }
 

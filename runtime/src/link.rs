@@ -122,10 +122,17 @@ impl Link {
         Ok(bytes)
     }
 
-    /// What is behind descriptor `fd` of the bound process, or an errno.
-    pub(crate) fn describe(&mut self, fd: i32) -> Result<Result<FileIdentity, i32>, LaneError> {
+    /// What is behind descriptor `fd` of the bound process, or the errno of a
+    /// mapping of it; `writes`: a shared mapping that is written.
+    pub(crate) fn describe(
+        &mut self,
+        fd: i32,
+        writes: bool,
+    ) -> Result<Result<FileIdentity, i32>, LaneError> {
         self.request += 1;
-        self.sender.begin().extend_from_slice(&fd.to_le_bytes());
+        let out = self.sender.begin();
+        out.extend_from_slice(&fd.to_le_bytes());
+        out.push(u8::from(writes));
         self.sender.send(Kind::DescribeFile, EPOCH, self.request)?;
         let frame = self.receiver.recv()?;
         let (errno, rest) = frame

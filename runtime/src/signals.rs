@@ -17,12 +17,12 @@ use crate::guest::{Disposition, Incoming, Process, TemporaryMask, Thread};
 use crate::host::{Host, lock};
 
 /// Pending (for the thread, for the process) and blocked signals of a thread.
-struct Sets {
-    pending: u64,
-    blocked: u64,
+pub(crate) struct Sets {
+    pub(crate) pending: u64,
+    pub(crate) blocked: u64,
 }
 
-fn sets(outer: i32) -> Option<Sets> {
+pub(crate) fn sets(outer: i32) -> Option<Sets> {
     let status = fs::read_to_string(format!("/proc/{outer}/status")).ok()?;
     let set = |name| status_field(&status, name).and_then(|hex| u64::from_str_radix(hex, 16).ok());
     Some(Sets {
@@ -120,6 +120,7 @@ pub(crate) fn inject(host: &Host, process: &Arc<Process>, tid: i32, signal: i32,
         process.undelivered.fetch_sub(1, Ordering::SeqCst);
         return;
     }
+    process.changed();
     if let Some((thread, _)) = target {
         interrupt_if_due(host, thread);
     }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use abi::GuestMemory;
 use abi::row::Route;
 use abi::{filter, row};
 use anyhow::Context;
@@ -316,6 +317,10 @@ impl Tracer {
         if signal != libc::SIGTRAP {
             return ptrace::listen(outer);
         }
+        let takes = lock(&thread.state).takes.take();
+        if let Some(at) = takes {
+            self.give_details(outer, &thread, at)?;
+        }
         let suspend = lock(&thread.state).suspend.take();
         if let Some(temporary) = suspend {
             let mut regs = ptrace::registers(outer)?;
@@ -336,6 +341,27 @@ impl Tracer {
         ptrace::resume(outer, 0)
     }
 
+    /// A thread has taken a signal by sigtimedwait: details of one that we sent
+    /// are put at `at`. If another thread was faster, it waits again.
+    fn give_details(&self, outer: i32, thread: &Thread, at: u64) -> Result<()> {
+        let mut regs = ptrace::registers(outer)?;
+        let signal = regs.rax as i64;
+        if signal == -i64::from(libc::EINTR) {
+            regs.rip -= 2;
+            regs.rax = libc::SYS_rt_sigtimedwait as u64;
+            regs.orig_rax = u64::MAX;
+            return ptrace::set_registers(outer, &regs);
+        }
+        if (1..=64).contains(&signal)
+            && let Some(info) = signals::take_incoming(&thread.process, signal as i32)
+            && at != 0
+        {
+            // Was writable for the kernel a moment ago.
+            let _ = thread.process.memory().write(at, &info);
+        }
+        Ok(())
+    }
+
     /// A body thread stands at a call of the clone family.
     fn asked_for_birth(&mut self, outer: i32) -> Result<()> {
         let Some(thread) = self.host.thread(outer) else {
@@ -353,10 +379,7 @@ impl Tracer {
                 regs.rax = match refusal {
                     Refusal::Errno(errno) => -i64::from(errno),
                     Refusal::GoHome(what) => {
-                        tracing::warn!(
-                            "process {} calls {what}, which works only at home: answered ENOSYS",
-                            thread.process.pid
-                        );
+                        self.host.say_go_home(&thread.process, what);
                         ENOSYS
                     }
                 } as u64;

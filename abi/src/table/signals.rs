@@ -24,7 +24,7 @@ pub(super) const ROWS: &[Row] = &[
         &[Addr, Int],
         "a signal on its way from home is not shown yet",
     ),
-    here(128, "rt_sigtimedwait", &[Addr, Addr, Addr, Int], ""),
+    special(128, "rt_sigtimedwait", &[Addr, Addr, Addr, Int], ""),
     special(129, "rt_sigqueueinfo", &[Int32, Int32, In(bytes(128))], ""),
     here(130, "rt_sigsuspend", &[Addr, Int], ""),
     here(131, "sigaltstack", &[Addr, Addr], ""),

@@ -30,11 +30,12 @@ pub(super) fn map(
         let Some(link) = link.as_mut() else {
             return Verdict::Gone;
         };
-        let identity: FileIdentity = match link.describe(fd as i32) {
-            Ok(Ok(identity)) => identity,
-            Ok(Err(errno)) => return Verdict::Answer(-i64::from(errno)),
-            Err(error) => return worker.lost(thread, &error),
-        };
+        let identity: FileIdentity =
+            match link.describe(fd as i32, kind != libc::MAP_PRIVATE && written) {
+                Ok(Ok(identity)) => identity,
+                Ok(Err(errno)) => return Verdict::Answer(-i64::from(errno)),
+                Err(error) => return worker.lost(thread, &error),
+            };
         if kind != libc::MAP_PRIVATE && written {
             return worker.go_home(thread, "mmap of a file, shared and writable");
         }
