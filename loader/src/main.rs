@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod guard;
 mod proxy;
 
 use std::ffi::CString;

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use homeproxy::setup::{Channel, DESCRIPTOR, Setup};
@@ -12,6 +12,7 @@ use sys::limits::Raised;
 use sys::process::{self, Side};
 
 use crate::args::Args;
+use crate::guard;
 
 const PROXY: &str = "homenode-homeproxy";
 const RUNTIME: &str = "homenode-runtime";
@@ -70,16 +71,14 @@ pub(crate) fn start(args: &Args, node: u32) -> anyhow::Result<()> {
     }
 }
 
-/// Forks twice, so that the proxy is not a child of the command. Returns its pid.
-fn launch(programs: &std::path::Path, theirs: UnixStream, setup: &Setup) -> anyhow::Result<i32> {
+/// Forks the guard and the guard the proxy, so that neither is a child of the
+/// command. Returns the proxy's pid.
+fn launch(programs: &Path, theirs: UnixStream, setup: &Setup) -> anyhow::Result<i32> {
     let (mut read, write) = std::io::pipe().context("make a pipe")?;
     let Side::Parent(middle) = process::fork().context("fork the home proxy")? else {
         let code = match process::fork() {
-            Ok(Side::Parent(pid)) => {
-                let mut write = write;
-                i32::from(std::io::Write::write_all(&mut write, &pid.to_ne_bytes()).is_err())
-            }
-            Ok(Side::Child) => become_proxy(programs, &theirs, setup),
+            Ok(Side::Parent(_)) => 0,
+            Ok(Side::Child) => guard::guard(write, || become_proxy(programs, &theirs, setup)),
             Err(_) => 1,
         };
         process::exit_now(code);
@@ -94,7 +93,7 @@ fn launch(programs: &std::path::Path, theirs: UnixStream, setup: &Setup) -> anyh
 }
 
 /// Runs in the forked process. Returns only if it fails.
-fn become_proxy(programs: &std::path::Path, theirs: &UnixStream, setup: &Setup) -> i32 {
+fn become_proxy(programs: &Path, theirs: &UnixStream, setup: &Setup) -> i32 {
     let keep_stderr = setup.log.is_some() || setup.stats.as_deref() == Some("-");
     let prepared =
         process::detach(keep_stderr).and_then(|()| process::place(theirs.as_fd(), DESCRIPTOR));
@@ -141,7 +140,7 @@ fn tracer() -> anyhow::Result<Option<(i32, String)>> {
 }
 
 /// `-` stays; other paths are made independent of the working directory.
-fn absolute(path: &std::path::Path) -> anyhow::Result<PathBuf> {
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     if path.as_os_str() == "-" {
         return Ok(path.to_owned());
     }
