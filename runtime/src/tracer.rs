@@ -43,7 +43,9 @@ pub(crate) struct Tracer {
     /// Programs to run once the old body of the same pid has ended.
     arrivals: HashMap<i32, Box<Arrival>>,
     /// Signals for programs (pid at home) that are about to run here.
-    waiting: HashMap<i32, Vec<(i32, u64, ptrace::SignalInfo)>>,
+    waiting: HashMap<i32, Vec<(i32, ptrace::SignalInfo)>>,
+    /// Number of the last signal that home has sent for a process (pid at home).
+    sent: HashMap<i32, u64>,
     /// Processes (pid at home) that are frozen, and their threads held so far.
     frozen: HashMap<i32, Vec<i32>>,
     /// Ended threads' processes, until the leader is gone: by outer id.
@@ -65,6 +67,7 @@ impl Tracer {
             early: HashSet::new(),
             arrivals: HashMap::new(),
             waiting: HashMap::new(),
+            sent: HashMap::new(),
             frozen: HashMap::new(),
             leaders: HashMap::new(),
         })
@@ -171,7 +174,7 @@ impl Tracer {
                 // What was sent to the old program and not yet seen by it.
                 let left = std::mem::take(&mut *lock(&old.incoming));
                 let waiting = self.waiting.entry(pid).or_default();
-                waiting.extend(left.into_iter().map(|i| (0, 0, i.info)));
+                waiting.extend(left.into_iter().map(|i| (0, i.info)));
                 self.arrivals.insert(pid, arrival);
                 // ESRCH: it is ending already.
                 let _ = ptrace::kill(old.outer, libc::SIGKILL);
@@ -205,10 +208,7 @@ impl Tracer {
                 let thread = Thread::new(pid, body.pid, Arc::clone(&process), Some(link));
                 self.host.add_thread(&Arc::new(thread));
                 pool.join(&self.host);
-                for (tid, seq, info) in self.waiting.remove(&pid).unwrap_or_default() {
-                    self.inject(&process, tid, info);
-                    process.signal_sent(seq);
-                }
+                self.deliver_waiting(&process);
                 if let Err(error) = ptrace::resume(body.pid, 0) {
                     tracing::debug!("start body {pid}: {error}");
                 }
@@ -492,6 +492,7 @@ impl Tracer {
         let newborn = Arc::new(Thread::new(birth.pid, child, process, Some(link)));
         self.host.add_thread(&newborn);
         newborn.process.pool.join(&self.host);
+        self.deliver_waiting(&newborn.process);
         self.newborn.insert(child, birth);
         if self.early.remove(&child) {
             self.start_newborn(child)?;
@@ -547,15 +548,20 @@ impl Tracer {
                 tid,
                 seq,
                 info,
-            } => match self.process(pid) {
-                Some(process) if !process.silent.load(Ordering::SeqCst) => {
-                    self.inject(&process, tid, info);
-                    process.signal_sent(seq);
+            } => {
+                self.sent.insert(pid, seq);
+                self.waiting.entry(pid).or_default().push((tid, info));
+                match self.process(pid) {
+                    Some(process) if !process.silent.load(Ordering::SeqCst) => {
+                        self.deliver_waiting(&process);
+                    }
+                    // Its body is about to be made.
+                    _ => {}
                 }
-                _ => self.waiting.entry(pid).or_default().push((tid, seq, info)),
-            },
+            }
             ToHost::Kill { pid } => {
                 self.waiting.remove(&pid);
+                self.sent.remove(&pid);
                 if let Some(process) = self.process(pid) {
                     process.silent.store(true, Ordering::SeqCst);
                     let _ = ptrace::kill(process.outer, libc::SIGKILL);
@@ -568,6 +574,16 @@ impl Tracer {
                 }
             }
             ToHost::Place { .. } | ToHost::Shutdown => {}
+        }
+    }
+
+    /// Sends into the body what home has sent for the process.
+    fn deliver_waiting(&mut self, process: &Arc<Process>) {
+        for (tid, info) in self.waiting.remove(&process.pid).unwrap_or_default() {
+            self.inject(process, tid, info);
+        }
+        if let Some(seq) = self.sent.get(&process.pid) {
+            process.signal_sent(*seq);
         }
     }
 

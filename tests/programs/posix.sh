@@ -17,7 +17,7 @@ sleep 0.05 & first=$!
 wait "$first"; echo "background: $?"
 wait "$second"; echo "background: $?"
 for i in 1 2 3 4 5; do (sleep 0.0$i; echo "job $i" >> jobs) & done; wait
-sort jobs
+sort -o jobs jobs; cat jobs
 sh -c 'kill -TERM $$'; echo "killed: $?"
 sh -c 'exit 200'; echo "exit: $?"
 nothing-like-this 2>/dev/null; echo "not found: $?"
