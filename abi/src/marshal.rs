@@ -11,7 +11,7 @@ use crate::memory::GuestMemory;
 use crate::row::Row;
 use crate::wire::{
     ALWAYS, Allowance, CallHeader, LIMIT_COUNT, LIMIT_RESULT, LIMIT_WHOLE, OWN_MAPPING, OutRange,
-    RANGES_MAX, SLACK_BYTES_MAX, SPACE_BYTES_MAX, read_u32,
+    RANGES_MAX, SLACK_BYTES_MAX, read_u32,
 };
 
 pub use crate::wire::{CALL_BYTES_MAX, Malformed, WireCall};
@@ -201,15 +201,25 @@ impl Marshalled {
         self.input_bytes
     }
 
+    /// The space must be a mapping of its own: the arguments of execve are
+    /// larger than a data area, or the kernel keeps what lies in it.
+    pub fn wants_own_mapping(&self) -> bool {
+        self.kept || self.input_bytes > CALL_BYTES_MAX + SLACK_BYTES_MAX
+    }
+
+    fn space_bytes(&self) -> usize {
+        self.behind() + self.behind_bytes
+    }
+
     /// Appends the wire form, at most [`WIRE_BYTES_MAX`](crate::WIRE_BYTES_MAX)
     /// bytes; for execve [`EXEC_WIRE_BYTES_MAX`](crate::EXEC_WIRE_BYTES_MAX).
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let space_bytes = self.behind() + self.behind_bytes;
+        let space_bytes = self.space_bytes();
         let mut pointers = 0;
         for (index, place) in self.places.iter().enumerate() {
             pointers |= u32::from(place.is_some()) << index;
         }
-        if self.kept || space_bytes > SPACE_BYTES_MAX {
+        if self.wants_own_mapping() {
             pointers |= OWN_MAPPING;
         }
         let header = CallHeader {

@@ -373,35 +373,29 @@ fn argument_list() {
 
 #[test]
 fn long_argument_list_has_a_mapping_of_its_own() {
-    let strings = 40u64;
-    let bytes = 128 << 10;
+    const STRING_BYTES: u64 = 128 << 10;
     let memory = Memory::new(8 << 20);
-    let text = |k: u64| START + 4096 + k * bytes;
-    for k in 0..strings {
-        memory.put(text(k) + bytes - 1, b"\0");
-    }
     memory.put(START, b"/bin/true\0");
-    let words: Vec<u64> = (0..strings).map(text).chain([0]).collect();
-    memory.put_words(START + 64, &words);
+    let text = |k: u64| START + 4096 + k * STRING_BYTES;
+    for k in 0..40 {
+        memory.put(text(k) + STRING_BYTES - 1, b"\0");
+    }
     let mut call = Marshalled::new();
-    let execve = row(59).expect("execve has a row");
-    let args = [START, START + 64, 0, 0, 0, 0];
-    call.marshal(execve, &args, &memory)
-        .expect("5 MiB are not too many");
-    let mut wire = Vec::new();
-    call.encode(&mut wire);
-    assert!(wire.len() > WIRE_BYTES_MAX && wire.len() <= EXEC_WIRE_BYTES_MAX);
-    let parsed = WireCall::parse(&wire).expect("what we encode, we accept");
-    assert!(parsed.wants_own_mapping());
-    // Twice each string is more than the kernel takes.
-    let words: Vec<u64> = (0..strings)
-        .chain(0..strings)
-        .map(text)
-        .chain([0])
-        .collect();
-    memory.put_words(START + 64, &words);
-    let ret = call.marshal(execve, &args, &memory);
-    assert_eq!(ret, Err(MarshalError::Errno(Errno::E2BIG)));
+    let mut marshal = |strings: u64| {
+        let words: Vec<u64> = (0..strings).map(|k| text(k % 40)).chain([0]).collect();
+        memory.put_words(START + 64, &words);
+        let execve = row(59).expect("execve has a row");
+        call.marshal(execve, &[START, START + 64, 0, 0, 0, 0], &memory)?;
+        let mut wire = Vec::new();
+        call.encode(&mut wire);
+        assert!(wire.len() <= EXEC_WIRE_BYTES_MAX);
+        let parsed = WireCall::parse(&wire).expect("what we encode, we accept");
+        Ok(parsed.wants_own_mapping())
+    };
+    assert_eq!(marshal(9), Ok(false));
+    assert_eq!(marshal(12), Ok(true));
+    assert_eq!(marshal(47), Ok(true), "6 MiB with the pointers");
+    assert_eq!(marshal(49), Err(MarshalError::Errno(Errno::E2BIG)));
 }
 
 #[test]

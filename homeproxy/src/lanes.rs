@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use abi::wire::WireCall;
+use abi::wire::{EXEC_WIRE_BYTES_MAX, WireCall};
 use image::deputy::{GEOMETRY, PLACES, WINDOW_STRIDE, raise_limits};
 use image::files::FileIdentity;
 use lane::{Frame, Kind, LaneError, Receiver, Sender};
@@ -24,6 +24,8 @@ use crate::job::{DeputyThread, EXECUTED, GONE, Job, Order, Place, lock};
 
 /// Bytes of an image or file in one frame.
 const PART_BYTES: usize = 512 * 1024;
+/// Lowest result of a call that has returned; below are the marks of `job.rs`.
+const LOWEST_RESULT: i64 = -4095;
 /// How often a waiting lane looks whether its deputy still exists.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// Most windows of one deputy: 64 × 16 threads and children at once.
@@ -57,6 +59,7 @@ pub(crate) fn serve(job: &Arc<Job>, sender: Sender, mut receiver: Receiver, tid:
         job,
         thread: job.thread(tid),
         sender,
+        parts: Vec::new(),
     };
     loop {
         let served = receiver
@@ -76,6 +79,8 @@ struct Server<'a> {
     job: &'a Arc<Job>,
     thread: Option<Arc<DeputyThread>>,
     sender: Sender,
+    /// What has come of a request that is longer than a frame.
+    parts: Vec<u8>,
 }
 
 impl Server<'_> {
@@ -84,7 +89,15 @@ impl Server<'_> {
             self.thread = self.job.thread(bound_thread(frame));
             return Ok(());
         }
+        if frame.kind == Kind::Part {
+            if self.parts.len() + frame.payload.len() > EXEC_WIRE_BYTES_MAX {
+                return Err(End::Malformed("a request that is too long"));
+            }
+            self.parts.extend_from_slice(frame.payload);
+            return Ok(());
+        }
         let Some(thread) = self.thread.clone() else {
+            self.parts = Vec::new();
             // It has ended while this frame was on its way.
             return self.answer(frame, GONE, None);
         };
@@ -116,7 +129,14 @@ impl Server<'_> {
 
     /// Any call that the table can describe, execve included.
     fn call(&mut self, frame: &Frame<'_>, thread: &DeputyThread) -> Result<(), End> {
-        let call = WireCall::parse(frame.payload).map_err(|e| End::Malformed(e.0))?;
+        let mut parts = std::mem::take(&mut self.parts);
+        let encoded = if parts.is_empty() {
+            frame.payload
+        } else {
+            parts.extend_from_slice(frame.payload);
+            &parts
+        };
+        let call = WireCall::parse(encoded).map_err(|e| End::Malformed(e.0))?;
         let mut slot = lock(&thread.slot);
         let result = execute(self.job, thread, &mut slot, &call, frame.request);
         let answered = self.answer_call(frame, thread, &call, result, &mut slot);
@@ -141,7 +161,9 @@ impl Server<'_> {
         let out = self.sender.begin();
         out.extend_from_slice(&result.to_le_bytes());
         out.extend_from_slice(&signals.to_le_bytes());
-        call.collect(result, slot.data(), out);
+        if !call.wants_own_mapping() {
+            call.collect(result, slot.data(), out);
+        }
         Ok(self
             .sender
             .send(Kind::Result, frame.lease_epoch, frame.request)?)
@@ -252,19 +274,83 @@ fn execute(
     call: &WireCall<'_>,
     request: u64,
 ) -> i64 {
+    if call.wants_own_mapping() {
+        return execute_mapped(job, thread, slot, call, request);
+    }
     let base = thread.place.address + slot.data_offset();
     let args = call.place(slot.data(), base);
+    let nr = u64::from(call.nr);
+    run(job, thread, slot, Call { nr, args }, request)
+}
+
+fn run(job: &Job, thread: &DeputyThread, slot: &mut Slot, call: Call, request: u64) -> i64 {
     thread.request.store(request, Ordering::SeqCst);
-    slot.post(&[Call {
-        nr: u64::from(call.nr),
-        args,
-    }]);
+    slot.post(&[call]);
     if thread.interrupt.load(Ordering::SeqCst) == request {
         let tid = thread.tid;
         job.order(Order::Interrupt { tid, request });
     }
     slot.wait(None);
     slot.result(0)
+}
+
+/// As `execute`, with the call's space in a mapping made for it.
+fn execute_mapped(
+    job: &Job,
+    thread: &DeputyThread,
+    slot: &mut Slot,
+    call: &WireCall<'_>,
+    request: u64,
+) -> i64 {
+    let bytes = call.space_bytes().max(1) as u64;
+    let access = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+    let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
+    let no_file = u64::MAX;
+    let mapped = slot.call(Call::new(
+        libc::SYS_mmap,
+        &[0, bytes, access, flags, no_file, 0],
+    ));
+    let Ok(address) = u64::try_from(mapped) else {
+        return mapped;
+    };
+    let mut space = vec![0; call.space_bytes()];
+    let args = call.place(&mut space, address);
+    let nr = u64::from(call.nr);
+    let result = match fill(thread, slot, address, &space) {
+        Ok(()) => run(job, thread, slot, Call { nr, args }, request),
+        Err(errno) => errno,
+    };
+    // Unless the memory is gone, and the thread perhaps too.
+    if result >= LOWEST_RESULT {
+        slot.call(Call::new(libc::SYS_munmap, &[address, bytes]));
+    }
+    result
+}
+
+/// Copies `bytes` to `address` in the deputy, which does it itself: that needs
+/// no right to access it, whatever credentials it has taken.
+fn fill(thread: &DeputyThread, slot: &mut Slot, address: u64, bytes: &[u8]) -> Result<(), i64> {
+    let base = thread.place.address + slot.data_offset();
+    let mut to = address;
+    for part in bytes.chunks(PART_BYTES) {
+        let length = part.len() as u64;
+        // Two vectors, then what they are about.
+        let head = [base + 32, length, to, length].map(u64::to_le_bytes);
+        let data = slot.data();
+        data[..32].copy_from_slice(head.as_flattened());
+        data[32..32 + part.len()].copy_from_slice(part);
+        let pid = thread.deputy.pid as u64;
+        let result = slot.call(Call::new(
+            libc::SYS_process_vm_writev,
+            &[pid, base, 1, base + 16, 1, 0],
+        ));
+        match result {
+            n if n == length as i64 => to += length,
+            n if n < 0 => return Err(n),
+            _ => return Err(-i64::from(libc::EFAULT)),
+        }
+    }
+    Ok(())
 }
 
 /// A slot for a child of `thread`, in a window that the child will inherit; if

@@ -97,6 +97,9 @@ pub enum Kind {
     Control = 15,
     /// Answer to any request that could not be served.
     Error = 16,
+    /// Front part of a request that is longer than a frame; the next frames of the lane are its
+    /// other parts, the last of them of the request's own kind.
+    Part = 17,
 }
 
 impl Kind {
@@ -165,7 +168,7 @@ mod tests {
         let known: Vec<u16> = (0..=u16::MAX)
             .filter(|n| Kind::from_number(*n).is_some())
             .collect();
-        assert_eq!(known, (1..=16).collect::<Vec<u16>>());
+        assert_eq!(known, (1..=17).collect::<Vec<u16>>());
         assert!(
             known
                 .iter()

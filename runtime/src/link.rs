@@ -5,6 +5,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use abi::CALL_BYTES_MAX;
 use abi::marshal::Marshalled;
 use image::Image;
 use image::files::{FILE_BYTES_MAX, FileIdentity, LocalFiles};
@@ -60,10 +61,23 @@ impl Link {
         self.request + 1
     }
 
-    /// Sends a call without waiting for its answer.
+    /// Sends a call without waiting for its answer; one that may be longer than
+    /// a frame in parts.
     pub(crate) fn send_call(&mut self, kind: Kind, call: &Marshalled) -> Result<(), LaneError> {
         self.request += 1;
-        call.encode(self.sender.begin());
+        if !call.wants_own_mapping() {
+            call.encode(self.sender.begin());
+            return self.sender.send(kind, EPOCH, self.request);
+        }
+        let mut encoded = Vec::new();
+        call.encode(&mut encoded);
+        let mut rest = encoded.as_slice();
+        while let Some((part, after)) = rest.split_at_checked(CALL_BYTES_MAX) {
+            self.sender.begin().extend_from_slice(part);
+            self.sender.send(Kind::Part, EPOCH, self.request)?;
+            rest = after;
+        }
+        self.sender.begin().extend_from_slice(rest);
         self.sender.send(kind, EPOCH, self.request)
     }
 
