@@ -14,12 +14,17 @@ const DATA_BYTES_SHOWN: usize = 32;
 const PATH_BYTES_SHOWN: usize = 4095;
 /// Elements shown of an array.
 const ELEMENTS_SHOWN: u64 = 8;
+/// Most environment variables counted.
+const VARIABLES_COUNTED: u64 = 1000;
 /// Numbers above this are shown in hexadecimal.
 const DECIMAL_MAX: u64 = 1 << 20;
 
 const EXITS: [u32; 2] = [60, 231];
 /// Calls that return an address.
 const RETURN_ADDRESS: [u32; 4] = [9, 12, 25, 30];
+
+/// Calls that write a pair of descriptors: pipe, socketpair, pipe2.
+const RETURN_PAIR: [u32; 3] = [22, 53, 293];
 
 /// Names of bits: a mask, the value under it, the name.
 type Flags = &'static [(u64, u64, &'static str)];
@@ -74,9 +79,20 @@ const NAMED: &[(u32, usize, Flags)] = &[
     (10, 2, PROTECTION),
 ];
 
-/// The call as text: name and arguments. Reads guest memory before the call;
-/// what cannot be read is shown as an address.
+/// The call as text: name and arguments, before it is executed. What it will
+/// write, and what cannot be read, is shown as an address.
 pub fn format_call(row: &Row, args: &[u64; 6], mem: &dyn GuestMemory) -> String {
+    format(row, args, None, mem)
+}
+
+/// The call as text, after it has been executed with the result `ret`: also
+/// what it has written, as far as that is bytes, numbers or descriptors.
+pub fn format_done(row: &Row, args: &[u64; 6], ret: i64, mem: &dyn GuestMemory) -> String {
+    format(row, args, u64::try_from(ret).ok(), mem)
+}
+
+/// `result`: of a call that has been executed and has succeeded.
+fn format(row: &Row, args: &[u64; 6], result: Option<u64>, mem: &dyn GuestMemory) -> String {
     let resolved = row.resolve(args);
     let mut text = format!("{}(", row.name);
     for index in 0..row.args.len().min(6) {
@@ -93,7 +109,13 @@ pub fn format_call(row: &Row, args: &[u64; 6], mem: &dyn GuestMemory) -> String 
         match (known, flags) {
             (Some(Command { name, .. }), _) => text.push_str(name),
             (None, Some((_, _, flags))) => text.push_str(&flag_names(value, flags)),
-            _ => text.push_str(&argument(&resolved.args, args, index, mem)),
+            _ => {
+                let written =
+                    result.and_then(|ret| output(row.nr, &resolved.args, args, index, ret, mem));
+                text.push_str(
+                    &written.unwrap_or_else(|| argument(&resolved.args, args, index, mem)),
+                );
+            }
         }
     }
     text.push(')');
@@ -125,6 +147,7 @@ fn argument(kinds: &[Arg; 6], args: &[u64; 6], index: usize, mem: &dyn GuestMemo
         Arg::Str => string(value, DATA_BYTES_SHOWN, mem),
         Arg::In(Size::Arg(length)) => data(value, args[usize::from(length)], mem),
         Arg::IovIn(count) | Arg::IovKept(count) => vectors(value, args[usize::from(count)], mem),
+        Arg::Strv if kinds[..index].contains(&Arg::Strv) => variables(value, mem),
         Arg::Strv => strings(value, mem),
         _ => None,
     };
@@ -135,6 +158,37 @@ fn argument(kinds: &[Arg; 6], args: &[u64; 6], index: usize, mem: &dyn GuestMemo
             format!("{value:#x}")
         }
     })
+}
+
+/// What a call that returned `ret` has written through argument `index`.
+fn output(
+    nr: u32,
+    kinds: &[Arg; 6],
+    args: &[u64; 6],
+    index: usize,
+    ret: u64,
+    mem: &dyn GuestMemory,
+) -> Option<String> {
+    let value = args[index];
+    if value == 0 {
+        return None;
+    }
+    match kinds[index] {
+        Arg::OutRet(Size::Arg(_), 1) => data(value, ret, mem),
+        Arg::IovOut(count) => filled_vectors(value, args[usize::from(count)], ret, mem),
+        Arg::Out(Size::Bytes(4)) | Arg::InOut(Size::Bytes(4)) => ints(value, 1, mem),
+        Arg::Out(Size::Bytes(8)) if RETURN_PAIR.contains(&nr) => ints(value, 2, mem),
+        _ => None,
+    }
+}
+
+fn ints(at: u64, count: u64, mem: &dyn GuestMemory) -> Option<String> {
+    let parts = (0..count).map(|index| {
+        let mut int = [0; 4];
+        mem.read(at.wrapping_add(index * 4), &mut int).ok()?;
+        Some(i32::from_le_bytes(int).to_string())
+    });
+    Some(list(parts.collect::<Option<_>>()?, false))
 }
 
 fn number(value: i64) -> String {
@@ -178,12 +232,19 @@ fn data(at: u64, length: u64, mem: &dyn GuestMemory) -> Option<String> {
 }
 
 fn vectors(at: u64, count: u64, mem: &dyn GuestMemory) -> Option<String> {
+    filled_vectors(at, count, u64::MAX, mem)
+}
+
+/// Vectors of which only the first `filled` bytes hold something.
+fn filled_vectors(at: u64, count: u64, mut filled: u64, mem: &dyn GuestMemory) -> Option<String> {
     let mut parts = Vec::new();
     for index in 0..count.min(ELEMENTS_SHOWN) {
         let mut vector = [0; 16];
         mem.read(at.wrapping_add(index * 16), &mut vector).ok()?;
         let (base, length) = (read_u64(&vector, 0)?, read_u64(&vector, 8)?);
-        let bytes = data(base, length, mem).unwrap_or_else(|| format!("{base:#x}"));
+        let here = length.min(filled);
+        filled -= here;
+        let bytes = data(base, here, mem).unwrap_or_else(|| format!("{base:#x}"));
         parts.push(format!("{{{bytes}, {length}}}"));
     }
     Some(list(parts, count > ELEMENTS_SHOWN))
@@ -202,6 +263,19 @@ fn strings(at: u64, mem: &dyn GuestMemory) -> Option<String> {
         }
     }
     Some(list(parts, true))
+}
+
+/// The environment: where it is and how long, since its contents fill screens.
+fn variables(at: u64, mem: &dyn GuestMemory) -> Option<String> {
+    let mut count = 0;
+    loop {
+        let mut word = [0; 8];
+        mem.read(at.wrapping_add(count * 8), &mut word).ok()?;
+        if word == [0; 8] || count == VARIABLES_COUNTED {
+            return Some(format!("{at:#x} /* {count} vars */"));
+        }
+        count += 1;
+    }
 }
 
 fn list(mut parts: Vec<String>, more: bool) -> String {

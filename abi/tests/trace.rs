@@ -1,6 +1,6 @@
 //! The trace reads like strace.
 
-use abi::trace::{format_call, format_result};
+use abi::trace::{format_call, format_done, format_result};
 use abi::{GuestMemory, X86_64};
 
 /// A mapping at address 4096.
@@ -65,6 +65,30 @@ fn calls() {
     assert_eq!(
         call("mmap", [0, 8192, 3, 0x22, u64::MAX, 0], b""),
         "mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)"
+    );
+}
+
+#[test]
+fn what_calls_have_written() {
+    let done = |name: &str, args: [u64; 6], ret: i64, memory: &'static [u8]| {
+        let row = X86_64.iter().find(|row| row.name == name).expect("a row");
+        format_done(row, &args, ret, &Memory(memory))
+    };
+    let read = [0, 4096, 10, 0, 0, 0];
+    assert_eq!(
+        done("read", read, 3, b"one and what was there before"),
+        "read(0, \"one\", 10)"
+    );
+    assert_eq!(done("read", read, -4, b"one"), "read(0, 0x1000, 10)");
+    assert_eq!(
+        done("pipe", [4096, 0, 0, 0, 0, 0], 0, b"\x03\0\0\0\x04\0\0\0"),
+        "pipe([3, 4])"
+    );
+    let vectors = b"\x20\x10\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\
+                    \x22\x10\0\0\0\0\0\0\x09\0\0\0\0\0\0\0abcdefgh";
+    assert_eq!(
+        done("readv", [0, 4096, 2, 0, 0, 0], 3, vectors),
+        "readv(0, [{\"ab\", 2}, {\"c\", 9}], 2)"
     );
 }
 

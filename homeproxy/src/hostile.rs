@@ -36,9 +36,10 @@ fn job() -> Arc<Job> {
         nodes: 2,
         log: None,
         stats: None,
+        command: Vec::new(),
         programs: String::new(),
     };
-    let job = Job::new(&setup, Bell::new().expect("a bell")).expect("a job");
+    let job = Job::new(&setup, Bell::new().expect("a bell"), String::new()).expect("a job");
     let job = Arc::new(job);
     let me = std::process::id() as i32;
     let file = memfd::create(c"window").expect("a memfd");

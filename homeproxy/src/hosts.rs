@@ -1,8 +1,8 @@
 //! Runtimes on other nodes: starting them, and the control lanes to them.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
@@ -24,14 +24,18 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Connections that may be under way to become lanes. Anybody on this machine
 /// may try; only who knows the secret succeeds.
 const GREETINGS_MAX: usize = 64;
+/// Longest time that its last log lines may take after the job.
+const LOG_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest log line that stays in one piece, in bytes.
+const LINE_BYTES_MAX: u64 = 64 * 1024;
 /// Stack of a lane's thread, in bytes: buffers are on the heap.
 const LANE_STACK_BYTES: usize = 128 * 1024;
 
 /// Accepts lanes and starts the runtime of the job's node, if that is not home.
-/// Returns when the runtime is ready.
-pub(crate) fn start(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<()> {
+/// Returns when the runtime is ready, with its log.
+pub(crate) fn start(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<Option<Log>> {
     if setup.node == HOME_NODE {
-        return Ok(());
+        return Ok(None);
     }
     let ids = sys::process::ids();
     let told = RuntimeSetup {
@@ -41,6 +45,7 @@ pub(crate) fn start(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<()> {
         uid: ids.uid,
         gid: ids.gid,
         log: setup.log.clone(),
+        stats: setup.stats.is_some(),
     };
     let program = format!("{}/homenode-runtime", setup.programs);
     let mut child = Command::new(&program)
@@ -67,7 +72,7 @@ pub(crate) fn start(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<()> {
         let _ = child.wait();
         let mut why = String::new();
         if let Some(mut errors) = errors {
-            let _ = std::io::Read::read_to_string(&mut errors, &mut why);
+            let _ = errors.read_to_string(&mut why);
         }
         let why = match why.trim() {
             "" => "its runtime ended, or was silent for too long",
@@ -75,13 +80,34 @@ pub(crate) fn start(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<()> {
         };
         bail!("node {} cannot take guests: {why}", setup.node);
     }
-    if let Some(errors) = errors {
+    errors.map(Log::of).transpose()
+}
+
+/// Log lines of a runtime that go where ours go.
+pub(crate) struct Log {
+    /// Tells that there are no more.
+    ended: mpsc::Receiver<()>,
+}
+
+impl Log {
+    fn of(runtime: ChildStderr) -> anyhow::Result<Log> {
+        let (end, ended) = mpsc::channel();
         thread::Builder::new()
             .name("log".into())
             .stack_size(LANE_STACK_BYTES)
-            .spawn(move || pass_log_on(errors))?;
+            .spawn(move || {
+                pass_lines_on(runtime);
+                // Nobody waits any more.
+                let _ = end.send(());
+            })?;
+        Ok(Log { ended })
     }
-    Ok(())
+
+    /// Waits until the runtime has ended and its last line is written.
+    pub(crate) fn finish(self) {
+        // On time-out its last lines are lost.
+        let _ = self.ended.recv_timeout(LOG_TIMEOUT);
+    }
 }
 
 /// Whether the runtime says that it is ready before it ends or the time is over.
@@ -97,10 +123,17 @@ fn await_ready(is_ready: &mpsc::Receiver<()>, child: &mut Child) -> bool {
     }
 }
 
-/// Log lines of the runtime go where ours go.
-fn pass_log_on(mut from: std::process::ChildStderr) {
-    // The end of either side ends it.
-    let _ = std::io::copy(&mut from, &mut std::io::stderr());
+/// Whole lines, so that they do not mix with ours.
+fn pass_lines_on(from: ChildStderr) {
+    let mut from = BufReader::new(from);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = Read::take(&mut from, LINE_BYTES_MAX).read_until(b'\n', &mut line);
+        if !matches!(read, Ok(1..)) || std::io::stderr().write_all(&line).is_err() {
+            return;
+        }
+    }
 }
 
 /// Takes connections, each on a thread of its own.
@@ -171,6 +204,12 @@ fn listen(job: &Job, mut receiver: lane::Receiver) {
             Ok(ToHome::StopSelf { pid, signal }) => job.order(Order::Stop { pid, signal }),
             Ok(ToHome::Say { pid, text }) => job.order(Order::Say { pid, text }),
             Ok(ToHome::Cannot { pid, reason }) => job.order(Order::Cannot { pid, reason }),
+            Ok(ToHome::Running { pid }) => job.journal.running(pid),
+            Ok(ToHome::Statistics {
+                pid,
+                forwarded,
+                native,
+            }) => job.journal.called(pid, &forwarded, &native),
             Ok(ToHome::Ready { .. }) => {}
             Err(error) => break error.to_string(),
         }

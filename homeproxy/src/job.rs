@@ -15,6 +15,7 @@ use lane::control::ToHost;
 use sys::ready::Bell;
 use sys::window::{Slot, Window};
 
+use crate::journal::Journal;
 use crate::setup::Setup;
 
 /// Result of a call that did not return: the process has executed another
@@ -111,6 +112,10 @@ pub(crate) struct Job {
     pub(crate) digests: Digests,
     /// Node that programs go to; home: none.
     pub(crate) node: u32,
+    /// Why they stay, where that is home.
+    pub(crate) home_reason: String,
+    /// What happens to its processes.
+    pub(crate) journal: Journal,
     /// Deputies' threads by id.
     pub(crate) threads: Mutex<HashMap<i32, Arc<DeputyThread>>>,
     /// Files that a host was told of, by content, for fetching.
@@ -121,7 +126,7 @@ pub(crate) struct Job {
 
 impl Job {
     /// An empty job that listens for lanes on the loopback interface.
-    pub(crate) fn new(setup: &Setup, bell: Bell) -> anyhow::Result<Job> {
+    pub(crate) fn new(setup: &Setup, bell: Bell, home_reason: String) -> anyhow::Result<Job> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listen for lanes")?;
         Ok(Job {
             listener,
@@ -129,6 +134,8 @@ impl Job {
             bell,
             digests: Digests::default(),
             node: setup.node,
+            home_reason,
+            journal: Journal::new(setup),
             threads: Mutex::new(HashMap::new()),
             described: Mutex::new(HashMap::new()),
             orders: Mutex::new(Vec::new()),

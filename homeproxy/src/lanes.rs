@@ -205,6 +205,8 @@ impl Server<'_> {
         let encoded = image
             .encode()
             .map_err(|_| End::Malformed("an image that cannot be encoded"))?;
+        let bytes = encoded.len() + pages.len();
+        self.job.journal.shipped(thread.deputy.pid, bytes as u64);
         for bytes in [encoded.as_slice(), pages.as_slice()] {
             let out = self.sender.begin();
             out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());

@@ -5,7 +5,10 @@
 //! | `setup.rs` | what mosexec says at the start |
 //! | `job.rs` | the job: its deputies, its hosts, what threads ask of the tracer |
 //! | `tracer.rs` | the one thread that traces: births, execs, signals, ends |
+//! | `tracer/exiting.rs` | the command's end, held until its statistics are written |
 //! | `lanes.rs` | one thread per lane: executes a guest's calls through its deputy |
+//! | `journal.rs` | what happens to processes, for the log and the statistics |
+//! | `stats.rs` | the statistics of a job |
 //! | `hosts.rs` | runtimes on other nodes and the control lanes to them |
 //! | `limits.rs` | resource limits that serving guests needs |
 
@@ -13,9 +16,11 @@
 mod hostile;
 mod hosts;
 mod job;
+mod journal;
 mod lanes;
 mod limits;
 pub mod setup;
+mod stats;
 mod tracer;
 
 use std::io::Write;
@@ -32,25 +37,31 @@ pub fn run() -> anyhow::Result<()> {
     let mut channel =
         setup::Channel::inherited().context("this program is started by mosexec, not by hand")?;
     let mut setup = channel.receive().context("read what mosexec wants")?;
-    setup::start_log(setup.log.as_deref());
-    if let Err(reason) = limits::raise() {
-        tracing::info!("the job stays at home: {reason}");
+    lane::log::start(setup.log.as_deref());
+    let mut reason = "home is where it was asked to run".to_owned();
+    if let Err(limit) = limits::raise() {
+        tracing::info!("the job stays at home: {limit}");
         setup.node = setup::HOME_NODE;
+        reason = limit.to_string();
     }
     let bell = Bell::new().context("prepare to wait for processes")?;
-    let job = Arc::new(job::Job::new(&setup, bell)?);
+    let job = Arc::new(job::Job::new(&setup, bell, reason)?);
     let started = sys::features::check(sys::features::Where::Home)
         .map_err(anyhow::Error::msg)
         .and_then(|()| hosts::start(&job, &setup))
-        .and_then(|()| tracer::Tracer::attach(&job, &setup));
+        .and_then(|log| Ok((log, tracer::Tracer::attach(&job, &setup)?)));
     match started {
-        Ok(tracer) => {
+        Ok((log, tracer)) => {
             channel
                 .stream
                 .write_all(b"ready\n")
                 .context("tell mosexec")?;
             drop(channel);
-            tracer.run()
+            tracer.run()?;
+            if let Some(log) = log.filter(|_| setup.log.is_some()) {
+                log.finish();
+            }
+            Ok(())
         }
         Err(error) => {
             let _ = write!(channel.stream, "{error:#}");

@@ -13,6 +13,9 @@ pub const DESCRIPTOR: RawFd = 3;
 /// Longest setup in bytes.
 const SETUP_BYTES_MAX: u64 = 64 * 1024;
 
+/// Most bytes of the command in a setup: each may become six in JSON.
+pub const COMMAND_BYTES_MAX: usize = 8 * 1024;
+
 /// Node number of home in a private cluster.
 pub const HOME_NODE: u32 = 1;
 
@@ -30,6 +33,9 @@ pub struct Setup {
     pub log: Option<String>,
     /// File for the statistics; `-`: standard error.
     pub stats: Option<String>,
+    /// The command and its arguments, for the statistics; no more of them than
+    /// [`COMMAND_BYTES_MAX`].
+    pub command: Vec<String>,
     /// Directory of Homenode's programs.
     pub programs: String,
 }
@@ -62,17 +68,4 @@ impl Channel {
         line.push(b'\n');
         Ok(self.stream.write_all(&line)?)
     }
-}
-
-/// Writes log lines that match `filter` (as of `tracing_subscriber::EnvFilter`)
-/// to standard error.
-pub fn start_log(filter: Option<&str>) {
-    let Some(filter) = filter else { return };
-    let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(filter);
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .without_time()
-        .init();
 }

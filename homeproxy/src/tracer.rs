@@ -4,6 +4,8 @@
 //! execs and signals, and goes on. A deputy's signals are passed on to its
 //! body; what the body does with them comes back as an order.
 
+mod exiting;
+
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Write;
@@ -22,9 +24,9 @@ use sys::{pidfd, stub};
 
 use crate::job::{Deputy, DeputyThread, EXECUTED, GONE, Job, Order, Place, STAYS, lock};
 use crate::setup::{HOME_NODE, Setup};
+use exiting::Held;
 
 const HOME_OPTIONS: i32 = options::NEWBORN | options::EXEC;
-const DEPUTY_OPTIONS: i32 = HOME_OPTIONS | options::EXITKILL;
 const ERESTARTSYS: i64 = -512;
 const ERESTARTNOHAND: i64 = -514;
 const ERESTART_RESTARTBLOCK: i64 = -516;
@@ -50,6 +52,8 @@ struct Tracee {
     newborn: bool,
     /// In a group-stop.
     stopped: bool,
+    /// About to end, with this status. Known only where statistics are kept.
+    exiting: Option<i32>,
     /// Signal that we sent ourselves and that is for the deputy, not its body.
     own_signal: Option<i32>,
 }
@@ -58,6 +62,12 @@ struct Tracee {
 pub(crate) struct Tracer {
     job: Arc<Job>,
     tracees: HashMap<i32, Tracee>,
+    /// The process that the shell has started.
+    command: i32,
+    /// The command has ended elsewhere, or its host has nothing more to tell.
+    command_over: bool,
+    /// The command, about to end while its host is asked for its statistics.
+    held: Option<Held>,
     /// Stopped at birth before their parent's event told whose they are.
     early: HashSet<i32>,
     next_signal: u64,
@@ -68,7 +78,8 @@ type Result<T> = std::io::Result<T>;
 impl Tracer {
     /// Seizes the process that will become the command.
     pub(crate) fn attach(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<Tracer> {
-        ptrace::seize(setup.target, HOME_OPTIONS).with_context(|| {
+        let options = home_options(job);
+        ptrace::seize(setup.target, options).with_context(|| {
             format!(
                 "trace process {} (where kernel.yama.ptrace_scope is 2 or 3, only root may; \
                  a debugger or strace on mosexec is in the way)",
@@ -78,10 +89,14 @@ impl Tracer {
         let mut tracer = Tracer {
             job: Arc::clone(job),
             tracees: HashMap::new(),
+            command: setup.target,
+            command_over: setup.node == HOME_NODE,
+            held: None,
             early: HashSet::new(),
             next_signal: 1,
         };
         tracer.adopt(setup.target, setup.target, None);
+        job.journal.born(setup.target, None, HOME_NODE);
         Ok(tracer)
     }
 
@@ -93,6 +108,7 @@ impl Tracer {
             ending: None,
             newborn: false,
             stopped: false,
+            exiting: None,
             own_signal: None,
         };
         self.tracees.insert(tid, tracee);
@@ -115,15 +131,20 @@ impl Tracer {
                 self.job.tell_host(&ToHost::Shutdown);
                 return Ok(());
             }
-            self.job.bell.wait(-1);
+            let patience_ms = self.patience_ms();
+            self.job.bell.wait(patience_ms);
         }
     }
 
     fn handle(&mut self, tid: i32, change: Change) {
         tracing::trace!("{tid}: {change:?}");
         let result = match change {
-            Change::Exited(_) | Change::Killed { .. } => {
-                self.ended(tid);
+            Change::Exited(code) => {
+                self.ended(tid, code << 8);
+                Ok(())
+            }
+            Change::Killed { signal, core } => {
+                self.ended(tid, signal | if core { 0x80 } else { 0 });
                 Ok(())
             }
             Change::Signal(signal) => self.signal(tid, signal),
@@ -139,6 +160,10 @@ impl Tracer {
                 event: libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE,
                 ..
             } => self.born(tid),
+            Change::Event {
+                event: libc::PTRACE_EVENT_EXIT,
+                ..
+            } => self.exiting(tid),
             Change::Event { .. } => ptrace::resume(tid, 0),
         };
         if let Err(error) = result {
@@ -148,11 +173,19 @@ impl Tracer {
     }
 
     /// A thread, or the process whose leader it is, has ended.
-    fn ended(&mut self, tid: i32) {
+    fn ended(&mut self, tid: i32, status: i32) {
         self.early.remove(&tid);
         let Some(tracee) = self.tracees.remove(&tid) else {
             return;
         };
+        if tracee.pid == tid {
+            self.job.journal.ended(tid, status);
+        }
+        if tid == self.command {
+            // Has been written when it was about to end, unless it was killed then.
+            self.held = None;
+            self.finish_journal(status);
+        }
         if let Some(thread) = tracee.thread {
             lock(&self.job.threads).remove(&tid);
             thread.finish(GONE);
@@ -178,6 +211,9 @@ impl Tracer {
             None => {
                 let pid = process_of(child);
                 self.adopt(child, pid, None);
+                if pid == child {
+                    self.journal_birth(child, parent, HOME_NODE);
+                }
             }
         }
         if self.early.remove(&child) {
@@ -210,7 +246,15 @@ impl Tracer {
         let thread = Arc::new(DeputyThread::new(child, deputy, place, slot));
         lock(&self.job.threads).insert(child, Arc::clone(&thread));
         self.adopt(child, pid, Some(thread));
+        if !is_thread {
+            self.journal_birth(child, parent.deputy.pid, self.job.node);
+        }
         Ok(())
+    }
+
+    fn journal_birth(&self, child: i32, parent: i32, node: u32) {
+        let parent = self.tracees.get(&parent).map_or(parent, |t| t.pid);
+        self.job.journal.born(child, Some(parent), node);
     }
 
     /// First stop of a child whose parent's event has been seen.
@@ -345,14 +389,16 @@ impl Tracer {
                 Ok(())
             }
             Err(reason) => {
-                if self.job.node != HOME_NODE {
-                    tracing::info!("process {pid} runs at home: {reason}");
-                }
+                let why = match reason {
+                    ImageError::Stays { reason, .. } => reason,
+                    other => other.to_string(),
+                };
+                self.job.journal.stays(pid, &why);
                 self.adopt(pid, pid, None);
                 if let Some(caller) = caller {
                     caller.finish(STAYS);
                 }
-                ptrace::set_options(pid, HOME_OPTIONS)?;
+                ptrace::set_options(pid, home_options(&self.job))?;
                 ptrace::resume(pid, 0)
             }
         }
@@ -381,7 +427,7 @@ impl Tracer {
         if self.job.node == HOME_NODE {
             return Err(ImageError::Stays {
                 pid,
-                reason: "home is where it was asked to run".into(),
+                reason: self.job.home_reason.clone(),
             });
         }
         let image = capture::after_exec(pid, &self.job.digests)?;
@@ -389,7 +435,8 @@ impl Tracer {
         capture::pages(&image, &mut pages)?;
         self.offer_files(&image);
         let step = |doing| ImageError::step(doing, pid);
-        ptrace::set_options(pid, DEPUTY_OPTIONS).map_err(step("set the tracing options"))?;
+        let options = home_options(&self.job) | options::EXITKILL;
+        ptrace::set_options(pid, options).map_err(step("set the tracing options"))?;
         let pidfd = pidfd::open(pid).map_err(step("open the process"))?;
         let Deputised {
             window,
@@ -397,6 +444,9 @@ impl Tracer {
             slot,
             signals,
         } = deputy::deputise(pid, &image)?;
+        self.job
+            .journal
+            .placed(pid, self.job.node, pages.len() as u64);
         let place = Place { window, address };
         let deputy = Arc::new(Deputy {
             pid,
@@ -422,6 +472,11 @@ impl Tracer {
 
     fn obey(&mut self, order: Order) {
         tracing::trace!("{order:?}");
+        if matches!(order, Order::End { pid, .. } | Order::Cannot { pid, .. } if pid == self.command)
+            || matches!(order, Order::HostLost { .. })
+        {
+            self.command_over();
+        }
         let result = match order {
             Order::Cannot { pid, .. } | Order::Stop { pid, .. } | Order::End { pid, .. }
                 if !self.is_deputy(pid) =>
@@ -576,6 +631,15 @@ fn ending_calls(ending: Ending, pid: i32, thread: &DeputyThread, slot: &mut Slot
                 Call::new(libc::SYS_tgkill, &[pid as u64, pid as u64, signal]),
             ]
         }
+    }
+}
+
+/// Tracing options of a process that runs at home.
+fn home_options(job: &Job) -> i32 {
+    if job.journal.keeps_statistics() {
+        HOME_OPTIONS | options::EXIT
+    } else {
+        HOME_OPTIONS
     }
 }
 

@@ -16,6 +16,10 @@ pub const CONTROL_BYTES_MAX: usize = 64 * 1024;
 /// width, up to 16 bytes for one encoded byte: less would refuse messages that could be encoded.
 const DECODED_BYTES_MAX: usize = 16 * CONTROL_BYTES_MAX;
 
+/// Most buckets of one histogram, and of one message's histograms together
+/// unless it holds only one.
+pub const BUCKETS_MAX: usize = 4096;
+
 /// Size of the kernel's `siginfo_t` in bytes.
 pub const SIGINFO_BYTES: usize = 128;
 
@@ -110,6 +114,33 @@ pub enum ToHome {
         /// What was tried and why it failed, in words for the user.
         reason: String,
     },
+    /// The body has been made and runs. Sent only when statistics are asked for.
+    Running {
+        /// The process.
+        pid: i32,
+    },
+    /// Part of a process's statistics, sent before its end is told; parts add
+    /// up. Sent only when statistics are asked for.
+    Statistics {
+        /// The process.
+        pid: i32,
+        /// Calls executed at home.
+        forwarded: Vec<Latencies>,
+        /// Calls that the host executed itself after a look: number, count.
+        native: Vec<(u32, u64)>,
+    },
+}
+
+/// Latencies of one system call, as a histogram.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Latencies {
+    /// Its number.
+    pub nr: u32,
+    /// The longest, exactly, in microseconds.
+    pub max_us: u32,
+    /// Upper bound in microseconds and count of each bucket that is not empty;
+    /// at most [`BUCKETS_MAX`].
+    pub buckets: Vec<(u32, u32)>,
 }
 
 fn config() -> impl bincode::config::Config {

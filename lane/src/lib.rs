@@ -25,6 +25,8 @@
 //! | `sender.rs`, `receiver.rs` | the two directions |
 //! | `lane.rs` | both directions together |
 //! | `control.rs` | messages of the control lane and their codec |
+//! | `setup.rs` | what a runtime is told at its start |
+//! | `log.rs` | the form of log lines at both ends |
 //!
 //! This crate knows no system call, interprets no payload and starts no thread.
 
@@ -33,6 +35,7 @@ mod error;
 pub mod frame;
 mod handshake;
 mod lane;
+pub mod log;
 mod receiver;
 mod seal;
 mod secret;

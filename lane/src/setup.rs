@@ -20,4 +20,6 @@ pub struct RuntimeSetup {
     pub gid: u32,
     /// Filter of the log; `None`: no log.
     pub log: Option<String>,
+    /// Whether statistics are kept and told home.
+    pub stats: bool,
 }

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first failure")]
 
 use lane::LaneError;
-use lane::control::{CONTROL_BYTES_MAX, SIGINFO_BYTES, ToHome, ToHost, decode, encode};
+use lane::control::{
+    BUCKETS_MAX, CONTROL_BYTES_MAX, Latencies, SIGINFO_BYTES, ToHome, ToHost, decode, encode,
+};
 use proptest::prelude::*;
 
 fn to_host() -> impl Strategy<Value = ToHost> {
@@ -34,7 +36,27 @@ fn to_home() -> impl Strategy<Value = ToHome> {
         (int(), int()).prop_map(|(pid, tid)| ToHome::ThreadExited { pid, tid }),
         (int(), int()).prop_map(|(pid, signal)| ToHome::StopSelf { pid, signal }),
         (int(), ".*").prop_map(|(pid, reason)| ToHome::Cannot { pid, reason }),
+        int().prop_map(|pid| ToHome::Running { pid }),
+        (
+            int(),
+            prop::collection::vec(latencies(), 0..4),
+            prop::collection::vec(any::<(u32, u64)>(), 0..9)
+        )
+            .prop_map(|(pid, forwarded, native)| ToHome::Statistics {
+                pid,
+                forwarded,
+                native
+            }),
     ]
+}
+
+fn latencies() -> impl Strategy<Value = Latencies> {
+    let buckets = prop::collection::vec(any::<(u32, u32)>(), 0..30);
+    (any::<u32>(), any::<u32>(), buckets).prop_map(|(nr, max_us, buckets)| Latencies {
+        nr,
+        max_us,
+        buckets,
+    })
 }
 
 fn encoded<T: serde::Serialize>(message: &T) -> Vec<u8> {
@@ -71,7 +93,7 @@ proptest! {
     /// A valid variant number, then anything: reaches every field's decoder.
     #[test]
     fn arbitrary_fields_never_panic(
-        variant in 0_u8..7,
+        variant in 0_u8..9,
         bytes in prop::collection::vec(prop_oneof![any::<u8>(), 0xf0_u8..=0xff], 0..200),
     ) {
         let bytes = [&[variant], bytes.as_slice()].concat();
@@ -164,6 +186,12 @@ fn numbers_of_messages_do_not_change() {
             pid,
             reason: String::new(),
         },
+        ToHome::Running { pid },
+        ToHome::Statistics {
+            pid,
+            forwarded: Vec::new(),
+            native: Vec::new(),
+        },
     ];
     for (number, message) in to_host.iter().enumerate() {
         assert_eq!(usize::from(encoded(message)[0]), number);
@@ -188,4 +216,25 @@ fn longest_message_round_trip() {
     let (message, bytes) = longest.unwrap();
     assert_eq!(bytes.len(), CONTROL_BYTES_MAX);
     assert_eq!(decode::<ToHome>(&bytes).unwrap(), message);
+}
+
+#[test]
+fn fullest_statistics_fit_into_a_message() {
+    let latencies = |buckets| Latencies {
+        nr: u32::MAX,
+        max_us: u32::MAX,
+        buckets: vec![(u32::MAX, u32::MAX); buckets],
+    };
+    let message = ToHome::Statistics {
+        pid: i32::MIN,
+        forwarded: (0..400).map(|_| latencies(BUCKETS_MAX / 400)).collect(),
+        native: vec![(u32::MAX, u64::MAX); 400],
+    };
+    assert_eq!(decode::<ToHome>(&encoded(&message)).unwrap(), message);
+    let message = ToHome::Statistics {
+        pid: i32::MIN,
+        forwarded: vec![latencies(BUCKETS_MAX)],
+        native: Vec::new(),
+    };
+    assert_eq!(decode::<ToHome>(&encoded(&message)).unwrap(), message);
 }

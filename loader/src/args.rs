@@ -1,11 +1,12 @@
 //! The command line.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Parser;
-use homeproxy::setup::HOME_NODE;
+use homeproxy::setup::{COMMAND_BYTES_MAX, HOME_NODE};
 
 /// Most nodes of a private cluster.
 const NODES_MAX: u32 = 64;
@@ -45,6 +46,18 @@ impl Args {
     /// Nodes there are.
     pub(crate) fn nodes(&self) -> u32 {
         self.embedded.unwrap_or(1)
+    }
+
+    /// The command for the statistics, cut to a bounded length.
+    pub(crate) fn shown_command(&self) -> Vec<String> {
+        let mut left = COMMAND_BYTES_MAX;
+        let words = self.command.iter().map(|word| word.to_string_lossy());
+        let fitting = words.take_while(|word| {
+            let fits = word.len() <= left;
+            left = left.saturating_sub(word.len() + 1);
+            fits
+        });
+        fitting.map(Cow::into_owned).collect()
     }
 
     /// Node to run on.

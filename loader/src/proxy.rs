@@ -45,6 +45,7 @@ pub(crate) fn start(args: &Args, node: u32) -> anyhow::Result<()> {
         nodes: args.nodes(),
         log,
         stats: stats.map(|path| path.to_string_lossy().into_owned()),
+        command: args.shown_command(),
         programs: programs.to_string_lossy().into_owned(),
     };
     let (ours, theirs) = UnixStream::pair().context("make a socket to the home proxy")?;

@@ -5,12 +5,17 @@
 //! pid and is a child of the namespace's init, so that no second SIGCHLD and no
 //! zombie comes of it. After the fork parent and child get their registers back.
 
+use std::time::Instant;
+
 use abi::marshal::Marshalled;
 use abi::memory::GuestMemory;
 use sys::ptrace::Registers;
 
+use crate::guest::Thread;
 use crate::home_rows::CLONE;
 use crate::memory::BodyMemory;
+use crate::observe;
+use crate::stats::Outcome;
 
 const CLONE_PIDFD: u64 = libc::CLONE_PIDFD as u64;
 /// What the deputy's clone does not do: its child gets no memory of the body's,
@@ -41,6 +46,10 @@ const SIGNAL: u64 = 0xff;
 /// A birth under way in a body thread.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Birth {
+    /// Number of the call that the guest made.
+    nr: u32,
+    /// When, if somebody looks.
+    started: Option<Instant>,
     /// Flags and signal as of clone(2).
     pub(crate) flags: u64,
     stack: u64,
@@ -63,9 +72,15 @@ impl Birth {
     ///
     /// # Errors
     /// The answer to the guest: an errno, or what works only at home.
-    pub(crate) fn read(regs: &Registers, memory: BodyMemory) -> Result<Birth, Refusal> {
+    pub(crate) fn read(
+        regs: &Registers,
+        memory: BodyMemory,
+        started: Option<Instant>,
+    ) -> Result<Birth, Refusal> {
         let fork = libc::SIGCHLD as u64;
         let mut birth = Birth {
+            nr: regs.orig_rax as u32,
+            started,
             flags: fork,
             stack: 0,
             parent_tid: 0,
@@ -196,6 +211,14 @@ impl Birth {
         regs.rdx = self.parent_tid;
         regs.r10 = self.child_tid;
         regs.r8 = self.tls;
+    }
+
+    /// Home has answered: a pid, or -errno.
+    pub(crate) fn answered(&self, thread: &Thread, result: i64) {
+        let [a, b, c, d, e] = self.registers;
+        let args = [a, b, c, d, e, 0];
+        let outcome = Outcome::Result(result);
+        observe::call(thread, self.nr, &args, outcome, self.started);
     }
 
     /// Gives a thread that has returned from the call its arguments back.

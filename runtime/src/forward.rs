@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use abi::errno::Errno;
 use abi::marshal::{MarshalError, Marshalled};
@@ -21,7 +22,8 @@ use crate::home_rows::SEEK;
 use crate::host::{Host, lock};
 use crate::link::GONE;
 use crate::pool::Pool;
-use crate::{signals, special};
+use crate::stats::Outcome;
+use crate::{observe, signals, special};
 
 /// Lowest and highest of the kernel's restart codes.
 const RESTART_CODES: std::ops::RangeInclusive<i64> = -516..=-512;
@@ -42,6 +44,8 @@ pub(crate) struct Worker {
     pub(crate) host: Arc<Host>,
     /// Reused from call to call.
     pub(crate) call: Marshalled,
+    /// When the call under way was notified, if somebody looks.
+    pub(crate) started: Option<Instant>,
 }
 
 impl Worker {
@@ -49,6 +53,7 @@ impl Worker {
         Worker {
             host,
             call: Marshalled::new(),
+            started: None,
         }
     }
 
@@ -59,16 +64,21 @@ impl Worker {
             return drop(pool.listener.answer(notified.id, -i64::from(libc::ENOSYS)));
         };
         lock(&thread.state).restarting = false;
+        self.started = (self.host.observed && notified.is_native()).then(Instant::now);
         let verdict = self.decide(&thread, pool, notified);
+        let (nr, args) = (notified.nr as u32, &notified.args);
         let sent = match verdict {
             Verdict::Answer(result) => {
                 if RESTART_CODES.contains(&result) {
                     lock(&thread.state).restarting = true;
                 }
-                trace(&thread, notified, result);
+                observe::call(&thread, nr, args, Outcome::Result(result), self.started);
                 pool.listener.answer(notified.id, result)
             }
-            Verdict::Native => pool.listener.proceed(notified.id),
+            Verdict::Native => {
+                observe::call(&thread, nr, args, Outcome::Native, self.started);
+                pool.listener.proceed(notified.id)
+            }
             Verdict::Gone => Ok(()),
         };
         if let Err(error) = sent {
@@ -230,16 +240,4 @@ impl Worker {
             };
         }
     }
-}
-
-fn trace(thread: &Thread, notified: &Notification, result: i64) {
-    if !tracing::enabled!(target: "call", tracing::Level::DEBUG) {
-        return;
-    }
-    let Some(row) = row(notified.nr as u32) else {
-        return;
-    };
-    let memory = thread.process.memory();
-    let call = abi::trace::format_call(row, &notified.args, &memory);
-    tracing::debug!(target: "call", "{} {call} = {}", thread.tid, abi::trace::format_result(row, result));
 }

@@ -11,6 +11,7 @@ use crate::host::lock;
 use crate::link::Link;
 use crate::memory::{BodyMemory, MemoryFiles};
 use crate::pool::Pool;
+use crate::stats::Calls;
 
 /// What a signal does, as far as we must know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,6 +68,8 @@ pub(crate) struct Process {
     pub(crate) said: Mutex<HashSet<String>>,
     /// Its end is not to be told: it goes on elsewhere, or home knows.
     pub(crate) silent: AtomicBool,
+    /// Its calls since home was told last; `None`: nobody wants to know.
+    pub(crate) calls: Option<Mutex<Calls>>,
 }
 
 impl Process {
@@ -75,6 +78,7 @@ impl Process {
         outer: i32,
         pool: Arc<Pool>,
         dispositions: Dispositions,
+        stats: bool,
     ) -> Process {
         Process {
             pid,
@@ -88,6 +92,7 @@ impl Process {
             memory_files: MemoryFiles::default(),
             said: Mutex::default(),
             silent: AtomicBool::new(false),
+            calls: stats.then(Mutex::default),
         }
     }
 

@@ -16,6 +16,7 @@ use sys::ready::Bell;
 use crate::guest::{Process, Thread};
 use crate::helpers::Helpers;
 use crate::link::Link;
+use crate::observe;
 
 /// Unbound lanes kept ready for the next births.
 const SPARE_LINKS: usize = 4;
@@ -62,6 +63,10 @@ pub(crate) struct Host {
     secret: Secret,
     /// User id that guests see.
     pub(crate) uid: u32,
+    /// Whether statistics are kept.
+    pub(crate) stats: bool,
+    /// Whether anybody looks at single calls: statistics or the log.
+    pub(crate) observed: bool,
     pub(crate) bell: Bell,
     pub(crate) helpers: Helpers,
     pub(crate) files: LocalFiles,
@@ -94,6 +99,8 @@ impl Host {
             home: setup.home,
             secret,
             uid: setup.uid,
+            stats: setup.stats,
+            observed: setup.stats || observe::is_logged(),
             bell,
             helpers: Helpers::new(),
             files: LocalFiles::default(),

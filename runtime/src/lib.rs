@@ -8,6 +8,8 @@
 //! | `memory.rs` | a guest's memory |
 //! | `pool.rs` | threads that hear of forwarded calls |
 //! | `forward.rs` | the hot path: one call, from notification to answer |
+//! | `observe.rs` | calls as the user may look at them: log and statistics |
+//! | `stats.rs` | what a process's calls cost |
 //! | `special/` | calls with a handler of their own, one file each |
 //! | `signals.rs` | signals from home into the body |
 //! | `helpers.rs` | threads that wait at home on the tracer's behalf |
@@ -22,9 +24,11 @@ mod home_rows;
 mod host;
 mod link;
 mod memory;
+mod observe;
 mod pool;
 mod signals;
 mod special;
+mod stats;
 mod tracer;
 
 use std::io::BufRead;
@@ -52,15 +56,7 @@ pub fn run() -> anyhow::Result<()> {
         .read_line(&mut line)
         .context("read the setup; a home proxy starts this program")?;
     let setup: RuntimeSetup = serde_json::from_str(&line).context("the setup is not understood")?;
-    if let Some(filter) = &setup.log {
-        let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(filter);
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            .with_ansi(false)
-            .without_time()
-            .init();
-    }
+    lane::log::start(setup.log.as_deref());
     sys::features::check(sys::features::Where::Host).map_err(anyhow::Error::msg)?;
     let bell = sys::ready::Bell::new().context("prepare to wait for processes")?;
     let inside = Ids {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use abi::GuestMemory;
 use abi::row::Route;
@@ -21,7 +22,7 @@ use crate::host::{Arrival, Host, Order, lock};
 use crate::link::GONE;
 use crate::memory::{BodyMemory, MemoryFiles};
 use crate::pool::Pool;
-use crate::signals;
+use crate::{signals, stats};
 
 const ERESTARTSYS: i64 = -512;
 const ERESTARTNOHAND: i64 = -514;
@@ -155,6 +156,7 @@ impl Tracer {
         }
         self.leaders.remove(&outer);
         self.frozen.remove(&process.pid);
+        stats::report(&self.host, &process);
         if let Some(arrival) = self.arrivals.remove(&process.pid) {
             self.settle(arrival);
         } else if !process.silent.load(Ordering::SeqCst) && !self.init.is_ending() {
@@ -203,6 +205,7 @@ impl Tracer {
                     body.pid,
                     Arc::clone(&pool),
                     dispositions(&image.actions),
+                    self.host.stats,
                 ));
                 self.leaders.insert(body.pid, Arc::clone(&process));
                 let thread = Thread::new(pid, body.pid, Arc::clone(&process), Some(link));
@@ -211,6 +214,9 @@ impl Tracer {
                 self.deliver_waiting(&process);
                 if let Err(error) = ptrace::resume(body.pid, 0) {
                     tracing::debug!("start body {pid}: {error}");
+                }
+                if self.host.stats {
+                    self.host.tell_home(&ToHome::Running { pid });
                 }
             }
             Err(error) => self.host.tell_home(&ToHome::Cannot {
@@ -373,7 +379,8 @@ impl Tracer {
             // The kernel restarts it because a signal waited.
             return self.release(outer);
         }
-        let birth = match Birth::read(&regs, memory) {
+        let started = self.host.observed.then(Instant::now);
+        let birth = match Birth::read(&regs, memory, started) {
             Ok(birth) => birth,
             Err(refusal) => {
                 regs.rax = match refusal {
@@ -403,14 +410,21 @@ impl Tracer {
         let Some(birth) = self.births.get_mut(&outer) else {
             return Ok(());
         };
+        let answer = if result == GONE {
+            -i64::from(libc::EAGAIN)
+        } else {
+            result
+        };
+        if let Some(thread) = self.host.thread(outer) {
+            birth.answered(&thread, answer);
+        }
         if let Some(pid) = i32::try_from(result).ok().filter(|pid| *pid > 1) {
             birth.pid = pid;
             return self.release(outer);
         }
         self.births.remove(&outer);
         let mut regs = ptrace::registers(outer)?;
-        let eagain = -i64::from(libc::EAGAIN);
-        regs.rax = if result == GONE { eagain } else { result } as u64;
+        regs.rax = answer as u64;
         regs.orig_rax = u64::MAX;
         ptrace::set_registers(outer, &regs)?;
         ptrace::resume(outer, 0)
@@ -484,6 +498,7 @@ impl Tracer {
                 child,
                 Arc::clone(&thread.process.pool),
                 dispositions,
+                self.host.stats,
             ));
             self.leaders.insert(child, Arc::clone(&process));
             process

@@ -21,6 +21,8 @@ pub mod options {
         libc::PTRACE_O_TRACEFORK | libc::PTRACE_O_TRACEVFORK | libc::PTRACE_O_TRACECLONE;
     /// Stop at a successful execve.
     pub const EXEC: i32 = libc::PTRACE_O_TRACEEXEC;
+    /// Stop when a thread is about to end.
+    pub const EXIT: i32 = libc::PTRACE_O_TRACEEXIT;
     /// Stop at `SECCOMP_RET_TRACE`.
     pub const SECCOMP: i32 = libc::PTRACE_O_TRACESECCOMP;
     /// Kill the tracee when the tracer ends.

@@ -15,7 +15,8 @@ use crate::home_rows::{QUEUE_SIGNAL, SET_MASK, TAKE_SIGNAL};
 use crate::host::{Order, lock};
 use crate::link::{EXECUTED, STAYS};
 use crate::memory::Literal;
-use crate::signals;
+use crate::stats::{self, Outcome};
+use crate::{observe, signals};
 
 /// Where the signal set for home seems to lie.
 const LITERAL: u64 = 0x1000;
@@ -36,12 +37,18 @@ pub(super) fn execute(
     for incoming in &pending {
         push_signal(worker, thread, incoming);
     }
+    // If it succeeds, home may see the program's end before we can tell more.
+    stats::report(&worker.host, &thread.process);
     let memory = thread.process.memory();
     let verdict = worker.forward(thread, Kind::Exec, row, args, &memory, None);
     let Verdict::Answer(result) = verdict else {
         return verdict;
     };
     let process = &thread.process;
+    if matches!(result, EXECUTED | STAYS) {
+        let outcome = Outcome::Result(0);
+        observe::call(thread, row.nr, args, outcome, worker.started);
+    }
     match result {
         EXECUTED => {
             process.silent.store(true, Ordering::SeqCst);

@@ -1,0 +1,170 @@
+//! The journal: what happens to the job's processes, told to the log and to
+//! the statistics. Neither costs anything unless it was asked for.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Mutex, OnceLock};
+use std::time::Instant;
+
+use lane::control::Latencies;
+use lane::log::CALL;
+use nix::sys::signal::Signal;
+
+use crate::job::lock;
+use crate::setup::{HOME_NODE, Setup};
+use crate::stats::{Program, Statistics};
+
+/// Most bytes of a program's arguments that are told.
+const COMMAND_BYTES_MAX: usize = 4096;
+
+/// The journal of one job.
+pub(crate) struct Journal {
+    /// The start of the job: its first entry.
+    started: OnceLock<Instant>,
+    /// File for the statistics; `-`: standard error.
+    file: Option<String>,
+    /// Until they are written; `None` also where nobody asked for them.
+    statistics: Mutex<Option<Statistics>>,
+}
+
+impl Journal {
+    pub(crate) fn new(setup: &Setup) -> Journal {
+        let statistics = || Statistics::new(setup.command.clone(), setup.node);
+        Journal {
+            started: OnceLock::new(),
+            file: setup.stats.clone(),
+            statistics: Mutex::new(setup.stats.as_ref().map(|_| statistics())),
+        }
+    }
+
+    /// Whether statistics are to be written.
+    pub(crate) fn keeps_statistics(&self) -> bool {
+        self.file.is_some()
+    }
+
+    fn note(&self, entry: impl FnOnce(&mut Statistics, u64)) {
+        if self.keeps_statistics()
+            && let Some(statistics) = lock(&self.statistics).as_mut()
+        {
+            let started = self.started.get_or_init(Instant::now);
+            entry(statistics, started.elapsed().as_micros() as u64);
+        }
+    }
+
+    /// A process begins on `node`, as a copy of `parent`.
+    pub(crate) fn born(&self, pid: i32, parent: Option<i32>, node: u32) {
+        self.note(|statistics, now_us| statistics.born(pid, parent, node, now_us));
+    }
+
+    /// A process that has executed a program goes to `node`.
+    pub(crate) fn placed(&self, pid: i32, node: u32, page_bytes: u64) {
+        let Some(program) = self.program(pid) else {
+            return;
+        };
+        let name = &program.command;
+        tracing::info!(target: CALL, "[pid {pid}] +++ {name:?}: to node {node}, {page_bytes} bytes of pages +++");
+        self.note(|statistics, now_us| statistics.executed(pid, program, node, None, now_us));
+    }
+
+    /// A process that has executed a program runs at home.
+    pub(crate) fn stays(&self, pid: i32, reason: &str) {
+        let Some(program) = self.program(pid) else {
+            return;
+        };
+        let name = &program.command;
+        tracing::info!(target: CALL, "[pid {pid}] +++ {name:?}: at home, {reason} +++");
+        let stays = Some(reason.to_owned());
+        self.note(|statistics, now_us| {
+            statistics.executed(pid, program, HOME_NODE, stays, now_us);
+        });
+    }
+
+    /// So many bytes of its image were sent.
+    pub(crate) fn shipped(&self, pid: i32, bytes: u64) {
+        self.note(|statistics, _| statistics.shipped(pid, bytes));
+    }
+
+    /// Its body runs.
+    pub(crate) fn running(&self, pid: i32) {
+        self.note(|statistics, now_us| statistics.running(pid, now_us));
+    }
+
+    /// What a host has counted of its calls.
+    pub(crate) fn called(&self, pid: i32, forwarded: &[Latencies], native: &[(u32, u64)]) {
+        self.note(|statistics, _| statistics.called(pid, forwarded, native));
+    }
+
+    /// A process has ended, with `status` as of wait(2).
+    pub(crate) fn ended(&self, pid: i32, status: i32) {
+        if libc::WIFSIGNALED(status) {
+            let (signal, core) = (libc::WTERMSIG(status), libc::WCOREDUMP(status));
+            let core = if core { " (core dumped)" } else { "" };
+            tracing::info!(target: CALL, "[pid {pid}] +++ killed by {}{core} +++", name(signal));
+        } else {
+            let code = libc::WEXITSTATUS(status);
+            tracing::info!(target: CALL, "[pid {pid}] +++ exited with {code} +++");
+        }
+        self.note(|statistics, now_us| statistics.ended(pid, status, now_us));
+    }
+
+    /// Notes the end of the command and writes the statistics; what has not
+    /// ended yet is written as running. Once written there are no more.
+    ///
+    /// # Errors
+    /// In words for the user.
+    pub(crate) fn finish(&self, pid: i32, status: i32) -> Result<(), String> {
+        self.note(|statistics, now_us| statistics.ended(pid, status, now_us));
+        let (Some(file), Some(statistics)) = (&self.file, lock(&self.statistics).take()) else {
+            return Ok(());
+        };
+        let mut text = serde_json::to_vec(&statistics).map_err(|error| error.to_string())?;
+        text.push(b'\n');
+        let written = if file == "-" {
+            io::stderr().lock().write_all(&text)
+        } else {
+            replace(Path::new(file), &text)
+        };
+        written.map_err(|error| format!("statistics cannot be written to {file}: {error}"))
+    }
+
+    /// The program of a process that stands at its execve, if anybody wants to know.
+    fn program(&self, pid: i32) -> Option<Program> {
+        if !self.keeps_statistics() && !tracing::enabled!(target: CALL, tracing::Level::INFO) {
+            return None;
+        }
+        // Its end is told next.
+        let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        let (comm, mut command) = (read("comm"), read("cmdline"));
+        command.truncate(COMMAND_BYTES_MAX);
+        command.pop_if(|last| *last == 0);
+        let words = command.split(|byte| *byte == 0);
+        Some(Program {
+            comm: String::from_utf8_lossy(comm.trim_ascii_end()).into_owned(),
+            command: words
+                .map(|word| String::from_utf8_lossy(word).into_owned())
+                .collect(),
+        })
+    }
+}
+
+/// `SIGKILL` and so on; real-time signals have numbers only.
+fn name(signal: i32) -> String {
+    Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |s| s.to_string())
+}
+
+/// Gives the file this content at once; a pipe or device simply gets it.
+fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|known| !known.is_file()) {
+        return File::options().write(true).open(path)?.write_all(text);
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let result = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, path));
+    if result.is_err() {
+        // What matters is why it could not be written.
+        let _ = fs::remove_file(&temporary);
+    }
+    result
+}

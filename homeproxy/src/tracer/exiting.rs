@@ -1,0 +1,86 @@
+//! The command's end, held until its statistics are written. Only where they
+//! are kept; otherwise nothing stops at its end.
+
+use std::time::{Duration, Instant};
+
+use lane::control::ToHost;
+use sys::ptrace;
+
+use super::{Result, Tracer};
+
+/// Longest time that a killed command waits for its statistics.
+const HOLD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A thread that stands at its end.
+pub(super) struct Held {
+    tid: i32,
+    status: i32,
+    until: Instant,
+}
+
+impl Tracer {
+    /// A thread is about to end. The statistics are written while the last one
+    /// of the command is held, so that who waits for the command finds them.
+    pub(super) fn exiting(&mut self, tid: i32) -> Result<()> {
+        let status = ptrace::event_message(tid)? as i32;
+        let tracee = self.tracees.get_mut(&tid);
+        let of_command = tracee.is_some_and(|tracee| {
+            tracee.exiting = Some(status);
+            tracee.pid == self.command
+        });
+        let mut threads = self.tracees.values().filter(|t| t.pid == self.command);
+        if of_command && threads.all(|t| t.exiting.is_some()) {
+            let leader = self.tracees.get(&self.command);
+            let status = leader.and_then(|t| t.exiting).unwrap_or(status);
+            if !self.command_over && leader.is_some_and(|t| t.thread.is_some()) {
+                return self.hold(tid, status);
+            }
+            self.finish_journal(status);
+        }
+        ptrace::resume(tid, 0)
+    }
+
+    /// The command's deputy has been killed, and its body does not know yet.
+    fn hold(&mut self, tid: i32, status: i32) -> Result<()> {
+        let until = Instant::now() + HOLD_TIMEOUT;
+        self.held = Some(Held { tid, status, until });
+        let mut info = [0; 128];
+        info[..4].copy_from_slice(&libc::SIGKILL.to_ne_bytes());
+        self.job.tell_host(&ToHost::Signal {
+            pid: self.command,
+            tid: 0,
+            seq: self.next_signal,
+            info,
+        });
+        self.next_signal += 1;
+        Ok(())
+    }
+
+    /// The command's host has told everything: the command may end.
+    pub(super) fn command_over(&mut self) {
+        self.command_over = true;
+        if let Some(held) = self.held.take() {
+            self.finish_journal(held.status);
+            // ESRCH: killed once more.
+            let _ = ptrace::resume(held.tid, 0);
+        }
+    }
+
+    /// Milliseconds to wait for news; -1: any time.
+    pub(super) fn patience_ms(&mut self) -> i32 {
+        let Some(held) = &self.held else { return -1 };
+        let left = held.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            self.command_over();
+            return -1;
+        }
+        left.as_millis() as i32 + 1
+    }
+
+    /// The command ends with `status`.
+    pub(super) fn finish_journal(&self, status: i32) {
+        if let Err(error) = self.job.journal.finish(self.command, status) {
+            self.message(self.command, &error);
+        }
+    }
+}
