@@ -97,6 +97,12 @@ pub enum Kind {
     Control = 15,
     /// Answer to any request that could not be served.
     Error = 16,
+    /// Host to home: on this lane home may ask about bodies.
+    Inspect = 17,
+    /// Home to host: a [question](crate::inspect) about a body.
+    AskBody = 18,
+    /// Answer to [`AskBody`](Self::AskBody).
+    BodyAnswer = 19,
 }
 
 impl Kind {
@@ -165,7 +171,7 @@ mod tests {
         let known: Vec<u16> = (0..=u16::MAX)
             .filter(|n| Kind::from_number(*n).is_some())
             .collect();
-        assert_eq!(known, (1..=16).collect::<Vec<u16>>());
+        assert_eq!(known, (1..=19).collect::<Vec<u16>>());
         assert!(
             known
                 .iter()

@@ -25,6 +25,7 @@
 //! | `sender.rs`, `receiver.rs` | the two directions |
 //! | `lane.rs` | both directions together |
 //! | `control.rs` | messages of the control lane and their codec |
+//! | `inspect.rs` | questions about bodies and their answers |
 //!
 //! This crate knows no system call, interprets no payload and starts no thread.
 
@@ -32,6 +33,7 @@ pub mod control;
 mod error;
 pub mod frame;
 mod handshake;
+pub mod inspect;
 mod lane;
 mod receiver;
 mod seal;
