@@ -15,6 +15,8 @@ use lane::control::ToHost;
 use sys::ready::Bell;
 use sys::window::{Slot, Window};
 
+use crate::inspector::Inspector;
+use crate::procfs::OpenFiles;
 use crate::setup::Setup;
 
 /// Result of a call that did not return: the process has executed another
@@ -70,6 +72,8 @@ pub(crate) struct Deputy {
     pub(crate) signals: AtomicU64,
     /// What the host has not fetched yet.
     pub(crate) image: Mutex<Option<(Image, Vec<u8>)>>,
+    /// What it has open of procfs.
+    pub(crate) proc_files: OpenFiles,
 }
 
 /// One thread of a deputy.
@@ -92,6 +96,8 @@ pub(crate) struct DeputyThread {
     pub(crate) newborn: Mutex<Option<(Place, Slot)>>,
     /// Whether that child is a thread.
     pub(crate) newborn_is_thread: AtomicBool,
+    /// In a group-stop, as far as the tracer has heard.
+    pub(crate) is_stopped: AtomicBool,
 }
 
 /// A job: one command and all its descendants.
@@ -110,6 +116,8 @@ pub(crate) struct Job {
     pub(crate) threads: Mutex<HashMap<i32, Arc<DeputyThread>>>,
     /// Files that a host was told of, by content, for fetching.
     pub(crate) described: Mutex<HashMap<[u8; 32], Arc<File>>>,
+    /// Asks the host about bodies.
+    pub(crate) inspector: Inspector,
     orders: Mutex<Vec<Order>>,
     control: Mutex<Option<lane::Sender>>,
 }
@@ -126,6 +134,7 @@ impl Job {
             node: setup.node,
             threads: Mutex::new(HashMap::new()),
             described: Mutex::new(HashMap::new()),
+            inspector: Inspector::default(),
             orders: Mutex::new(Vec::new()),
             control: Mutex::new(None),
         })
@@ -194,6 +203,7 @@ impl DeputyThread {
             request: AtomicU64::new(0),
             newborn: Mutex::new(None),
             newborn_is_thread: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
         }
     }
 

@@ -7,19 +7,20 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use abi::wire::WireCall;
 use image::deputy::{GEOMETRY, PLACES, WINDOW_STRIDE, raise_limits};
-use image::files::FileIdentity;
+use image::files::{FileIdentity, device_of};
 use lane::{Frame, Kind, LaneError, Receiver, Sender};
 use sys::pidfd;
 use sys::window::{Call, Slot, Window};
 
 use crate::job::{DeputyThread, EXECUTED, GONE, Job, Place, lock};
+use crate::procfs;
 
 /// Bytes of an image or file in one frame.
 const PART_BYTES: usize = 512 * 1024;
@@ -117,7 +118,14 @@ impl Server<'_> {
     fn call(&mut self, frame: &Frame<'_>, thread: &DeputyThread) -> Result<(), End> {
         let call = WireCall::parse(frame.payload).map_err(|e| End::Malformed(e.0))?;
         let mut slot = lock(&thread.slot);
-        let result = execute(thread, &mut slot, &call, frame.request);
+        let result = match procfs::execute(self.job, thread, &mut slot, &call) {
+            Some(result) => result,
+            None => {
+                let result = execute(thread, &mut slot, &call, frame.request);
+                procfs::note(thread, &call, result, &mut slot);
+                result
+            }
+        };
         let answered = self.answer_call(frame, thread, &call, result, &mut slot);
         drop(slot);
         if result == EXECUTED {
@@ -248,10 +256,14 @@ fn execute(thread: &DeputyThread, slot: &mut Slot, call: &WireCall<'_>, request:
     let base = thread.place.address + slot.data_offset();
     let args = call.place(slot.data(), base);
     thread.request.store(request, Ordering::SeqCst);
-    slot.post(&[Call {
+    let own = Call {
         nr: u64::from(call.nr),
         args,
-    }]);
+    };
+    match procfs::probe(call, base) {
+        Some(probe) => slot.post(&[own, probe]),
+        None => slot.post(&[own]),
+    }
     slot.wait(None);
     slot.result(0)
 }
@@ -320,11 +332,14 @@ fn describe(job: &Job, thread: &DeputyThread, fd: i32) -> Result<FileIdentity, i
         std::os::fd::AsRawFd::as_raw_fd(&file)
     ))
     .map_err(errno)?;
+    let meta = file.metadata().map_err(errno)?;
     job.describe(digest, Arc::new(file));
     Ok(FileIdentity {
         digest,
         bytes,
         path: link.to_string_lossy().into_owned(),
+        device: device_of(&meta),
+        inode: meta.ino(),
     })
 }
 
