@@ -55,6 +55,7 @@ fn job() -> Arc<Job> {
         places: Mutex::new(vec![place.clone()]),
         signals: 0.into(),
         image: Mutex::new(None),
+        proc_files: Default::default(),
     });
     let bound = Arc::new(DeputyThread::new(BOUND, deputy, place, slot));
     *lock(&job.threads) = HashMap::from([(BOUND, bound)]);

@@ -174,6 +174,7 @@ fn greet(job: &Arc<Job>, stream: TcpStream, ready: &mpsc::Sender<()>, greeting: 
             let tid = lanes::bound_thread(&frame);
             return lanes::serve(job, sender, receiver, tid);
         }
+        Ok(frame) if frame.kind == Kind::Inspect => return job.inspector.open(sender, receiver),
         Ok(_) => return tracing::warn!("a lane began with an unexpected frame"),
         Err(_) => return,
     };

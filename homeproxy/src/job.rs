@@ -15,7 +15,9 @@ use lane::control::ToHost;
 use sys::ready::Bell;
 use sys::window::{Slot, Window};
 
+use crate::inspector::Inspector;
 use crate::journal::Journal;
+use crate::procfs::OpenFiles;
 use crate::setup::Setup;
 
 /// Result of a call that did not return: the process has executed another
@@ -73,6 +75,8 @@ pub(crate) struct Deputy {
     pub(crate) signals: AtomicU64,
     /// What the host has not fetched yet.
     pub(crate) image: Mutex<Option<(Image, Vec<u8>)>>,
+    /// What it has open of procfs.
+    pub(crate) proc_files: OpenFiles,
 }
 
 /// One thread of a deputy.
@@ -98,6 +102,8 @@ pub(crate) struct DeputyThread {
     pub(crate) newborn: Mutex<Option<(Place, Slot)>>,
     /// Whether that child is a thread.
     pub(crate) newborn_is_thread: AtomicBool,
+    /// In a group-stop, as far as the tracer has heard.
+    pub(crate) is_stopped: AtomicBool,
 }
 
 /// A job: one command and all its descendants.
@@ -120,6 +126,8 @@ pub(crate) struct Job {
     pub(crate) threads: Mutex<HashMap<i32, Arc<DeputyThread>>>,
     /// Files that a host was told of, by content, for fetching.
     pub(crate) described: Mutex<HashMap<[u8; 32], Arc<File>>>,
+    /// Asks the host about bodies.
+    pub(crate) inspector: Inspector,
     orders: Mutex<Vec<Order>>,
     control: Mutex<Option<lane::Sender>>,
 }
@@ -138,6 +146,7 @@ impl Job {
             journal: Journal::new(setup),
             threads: Mutex::new(HashMap::new()),
             described: Mutex::new(HashMap::new()),
+            inspector: Inspector::default(),
             orders: Mutex::new(Vec::new()),
             control: Mutex::new(None),
         })
@@ -207,6 +216,7 @@ impl DeputyThread {
             interrupt: AtomicU64::new(0),
             newborn: Mutex::new(None),
             newborn_is_thread: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
         }
     }
 

@@ -7,20 +7,21 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use abi::wire::{EXEC_WIRE_BYTES_MAX, WireCall};
 use image::deputy::{GEOMETRY, PLACES, WINDOW_STRIDE, raise_limits};
-use image::files::FileIdentity;
+use image::files::{FileIdentity, device_of};
 use lane::{Frame, Kind, LaneError, Receiver, Sender};
 use nix::fcntl::{FcntlArg, fcntl};
 use sys::pidfd;
 use sys::window::{Call, Slot, Window};
 
 use crate::job::{DeputyThread, EXECUTED, GONE, Job, Order, Place, lock};
+use crate::procfs;
 
 /// Bytes of an image or file in one frame.
 const PART_BYTES: usize = 512 * 1024;
@@ -138,7 +139,14 @@ impl Server<'_> {
         };
         let call = WireCall::parse(encoded).map_err(|e| End::Malformed(e.0))?;
         let mut slot = lock(&thread.slot);
-        let result = execute(self.job, thread, &mut slot, &call, frame.request);
+        let result = match procfs::execute(self.job, thread, &mut slot, &call) {
+            Some(result) => result,
+            None => {
+                let result = execute(self.job, thread, &mut slot, &call, frame.request);
+                procfs::note(thread, &call, result, &mut slot);
+                result
+            }
+        };
         let answered = self.answer_call(frame, thread, &call, result, &mut slot);
         drop(slot);
         if result == EXECUTED {
@@ -282,12 +290,24 @@ fn execute(
     let base = thread.place.address + slot.data_offset();
     let args = call.place(slot.data(), base);
     let nr = u64::from(call.nr);
-    run(job, thread, slot, Call { nr, args }, request)
+    let probe = procfs::probe(call, base);
+    run(job, thread, slot, Call { nr, args }, probe, request)
 }
 
-fn run(job: &Job, thread: &DeputyThread, slot: &mut Slot, call: Call, request: u64) -> i64 {
+/// Executes `call`, and behind it `probe`, which looks at its result.
+fn run(
+    job: &Job,
+    thread: &DeputyThread,
+    slot: &mut Slot,
+    call: Call,
+    probe: Option<Call>,
+    request: u64,
+) -> i64 {
     thread.request.store(request, Ordering::SeqCst);
-    slot.post(&[call]);
+    match probe {
+        Some(probe) => slot.post(&[call, probe]),
+        None => slot.post(&[call]),
+    }
     if thread.interrupt.load(Ordering::SeqCst) == request {
         let tid = thread.tid;
         job.order(Order::Interrupt { tid, request });
@@ -319,7 +339,7 @@ fn execute_mapped(
     let args = call.place(&mut space, address);
     let nr = u64::from(call.nr);
     let result = match fill(thread, slot, address, &space) {
-        Ok(()) => run(job, thread, slot, Call { nr, args }, request),
+        Ok(()) => run(job, thread, slot, Call { nr, args }, None, request),
         Err(errno) => errno,
     };
     // Unless the memory is gone, and the thread perhaps too.
@@ -425,11 +445,14 @@ fn describe(job: &Job, thread: &DeputyThread, fd: i32, writes: bool) -> Result<F
         std::os::fd::AsRawFd::as_raw_fd(&file)
     ))
     .map_err(errno)?;
+    let meta = file.metadata().map_err(errno)?;
     job.describe(digest, Arc::new(file));
     Ok(FileIdentity {
         digest,
         bytes,
         path: link.to_string_lossy().into_owned(),
+        device: device_of(&meta),
+        inode: meta.ino(),
     })
 }
 

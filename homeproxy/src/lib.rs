@@ -9,16 +9,22 @@
 //! | `lanes.rs` | one thread per lane: executes a guest's calls through its deputy |
 //! | `journal.rs` | what happens to processes, for the log and the statistics |
 //! | `stats.rs` | the statistics of a job |
+//! | `procfs.rs` | reads of files in /proc that describe a guest's body |
+//! | `proc_text.rs` | those that describe deputy and body: stat, status |
 //! | `hosts.rs` | runtimes on other nodes and the control lanes to them |
+//! | `inspector.rs` | the lane on which home asks about bodies |
 //! | `limits.rs` | resource limits that serving guests needs |
 
 #[cfg(test)]
 mod hostile;
 mod hosts;
+mod inspector;
 mod job;
 mod journal;
 mod lanes;
 mod limits;
+mod proc_text;
+mod procfs;
 pub mod setup;
 mod stats;
 mod tracer;

@@ -23,6 +23,7 @@ use sys::window::{Call, Slot};
 use sys::{pidfd, stub};
 
 use crate::job::{Deputy, DeputyThread, EXECUTED, GONE, Job, Order, Place, STAYS, lock};
+use crate::procfs::OpenFiles;
 use crate::setup::{HOME_NODE, Setup};
 use exiting::Held;
 
@@ -240,6 +241,7 @@ impl Tracer {
                 places: Mutex::new(lock(&parent.deputy.places).clone()),
                 signals: 0.into(),
                 image: Mutex::new(None),
+                proc_files: parent.deputy.proc_files.inherit(),
             })
         };
         let pid = deputy.pid;
@@ -276,11 +278,17 @@ impl Tracer {
         };
         if signal != libc::SIGTRAP {
             let first = !std::mem::replace(&mut tracee.stopped, true);
+            if let Some(thread) = &tracee.thread {
+                thread.is_stopped.store(true, Ordering::SeqCst);
+            }
             if tracee.thread.is_some() && first && tracee.pid == tid {
                 let pid = tracee.pid;
                 self.job.tell_host(&ToHost::Freeze { pid });
             }
             return ptrace::listen(tid);
+        }
+        if let Some(thread) = &tracee.thread {
+            thread.is_stopped.store(false, Ordering::SeqCst);
         }
         if std::mem::replace(&mut tracee.stopped, false)
             && tracee.thread.is_some()
@@ -378,7 +386,7 @@ impl Tracer {
         let former = ptrace::event_message(pid)? as i32;
         let caller = self.tracees.get(&former).and_then(|t| t.thread.clone());
         self.forget_threads_of(pid, former);
-        match self.send_away(pid) {
+        match self.send_away(pid, caller.as_deref()) {
             Ok(thread) => {
                 self.adopt(pid, pid, Some(Arc::clone(&thread)));
                 lock(&self.job.threads).insert(pid, thread);
@@ -423,7 +431,12 @@ impl Tracer {
     }
 
     /// Captures a process that has just executed a program and makes a deputy of it.
-    fn send_away(&mut self, pid: i32) -> std::result::Result<Arc<DeputyThread>, ImageError> {
+    /// `caller` is the thread that called execve, if it was a deputy's.
+    fn send_away(
+        &mut self,
+        pid: i32,
+        caller: Option<&DeputyThread>,
+    ) -> std::result::Result<Arc<DeputyThread>, ImageError> {
         if self.job.node == HOME_NODE {
             return Err(ImageError::Stays {
                 pid,
@@ -447,6 +460,10 @@ impl Tracer {
         self.job
             .journal
             .placed(pid, self.job.node, pages.len() as u64);
+        let proc_files = match caller {
+            Some(caller) => caller.deputy.proc_files.inherit(),
+            None => OpenFiles::find(pid),
+        };
         let place = Place { window, address };
         let deputy = Arc::new(Deputy {
             pid,
@@ -454,6 +471,7 @@ impl Tracer {
             places: Mutex::new(vec![place.clone()]),
             signals: 0.into(),
             image: Mutex::new(Some((image, pages))),
+            proc_files,
         });
         for signal in signals {
             // Sent again, so that it stops the deputy and is passed on.

@@ -7,7 +7,7 @@ use sys::ptrace::{self, Registers};
 use sys::vm;
 
 use crate::ImageError;
-use crate::files::{Digests, FileIdentity};
+use crate::files::{Digests, FileIdentity, device_of};
 use crate::maps::{self, Line};
 use crate::schema::{
     Backing, Image, MmFields, PAGE_BYTES, PAGES_BYTES_MAX, PageRun, SignalAction, Thread, VERSION,
@@ -211,8 +211,7 @@ fn add_mapping(image: &mut Image, line: &Line, digests: &Digests) -> Result<(), 
 fn identify(line: &Line, digests: &Digests) -> std::io::Result<FileIdentity> {
     let file = File::open(&line.name)?;
     let meta = file.metadata()?;
-    let device = (libc::major(meta.dev()), libc::minor(meta.dev()));
-    if meta.ino() != line.inode || device != line.device {
+    if meta.ino() != line.inode || device_of(&meta) != line.device {
         return Err(std::io::Error::other("another file has this name now"));
     }
     let (digest, bytes) = digests.of(&file)?;
@@ -220,6 +219,8 @@ fn identify(line: &Line, digests: &Digests) -> std::io::Result<FileIdentity> {
         digest,
         bytes,
         path: line.name.clone(),
+        device: line.device,
+        inode: line.inode,
     })
 }
 

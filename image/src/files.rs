@@ -1,7 +1,7 @@
 //! Files by content: the same bytes are the same file, on whatever node.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -19,8 +19,17 @@ pub struct FileIdentity {
     pub digest: [u8; 32],
     /// Length in bytes.
     pub bytes: u64,
-    /// Where it is at home: a hint where to look first, nothing more.
+    /// Where it is at home, as maps shows it there: a hint where to look first.
     pub path: String,
+    /// Device at home, major and minor.
+    pub device: (u32, u32),
+    /// Inode at home.
+    pub inode: u64,
+}
+
+/// Device, major and minor, as maps shows it.
+pub fn device_of(meta: &Metadata) -> (u32, u32) {
+    (libc::major(meta.dev()), libc::minor(meta.dev()))
 }
 
 /// What tells that a file has not changed since its digest was taken.
@@ -60,7 +69,7 @@ impl Digests {
         if !file.metadata()?.is_file() || version.bytes > FILE_BYTES_MAX {
             return Err(io::Error::other("not a regular file of at most 1 GiB"));
         }
-        if let Some(digest) = self.lock().get(&version) {
+        if let Some(digest) = lock(&self.0).get(&version) {
             return Ok((*digest, version.bytes));
         }
         let mut hasher = blake3::Hasher::new();
@@ -78,68 +87,122 @@ impl Digests {
             return Err(io::Error::other("the file changes while it is read"));
         }
         let digest = *hasher.finalize().as_bytes();
-        self.lock().insert(version, digest);
+        lock(&self.0).insert(version, digest);
         Ok((digest, version.bytes))
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Version, [u8; 32]>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Open files of this node by content.
+/// Open files of this node that stand for files at home: one for each of those,
+/// so that a mapping tells which one it is of.
 #[derive(Default)]
 pub struct LocalFiles {
     digests: Digests,
-    open: Mutex<HashMap<[u8; 32], Arc<File>>>,
+    open: Mutex<HashMap<FileIdentity, Arc<File>>>,
+    /// By inode and name here.
+    homes: Mutex<HashMap<(u64, String), FileIdentity>>,
 }
 
 impl LocalFiles {
-    /// A local file with the content of `wanted`, if the hint leads to one or
-    /// one was adopted before.
+    /// A local file with the content of `wanted`, if the hint leads to one, one
+    /// was adopted before, or one can be copied.
     pub fn find(&self, wanted: &FileIdentity) -> Option<Arc<File>> {
-        let known = self.lock().get(&wanted.digest).cloned();
+        let known = lock(&self.open).get(wanted).cloned();
         if let Some(file) = known
-            && self
-                .digests
-                .of(&file)
-                .is_ok_and(|(digest, _)| digest == wanted.digest)
+            && self.has(&file, wanted)
         {
             return Some(file);
         }
-        // The path comes from another machine: nothing is opened that waits or
-        // acts when opened, and nothing is read in vain.
-        if !std::fs::metadata(&wanted.path).is_ok_and(|m| m.is_file() && m.len() == wanted.bytes) {
-            return None;
+        if let Some(file) = open_regular(wanted)
+            && self.has(&file, wanted)
+        {
+            return self.insert(wanted, file).ok();
         }
-        let file = File::options()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-            .open(&wanted.path)
-            .ok()?;
-        let (digest, bytes) = self.digests.of(&file).ok()?;
-        (digest == wanted.digest && bytes == wanted.bytes).then(|| self.insert(digest, file))
+        let same = lock(&self.open)
+            .iter()
+            .find(|(identity, _)| identity.digest == wanted.digest)
+            .map(|(_, file)| Arc::clone(file))?;
+        let mut original = File::open(format!("/proc/self/fd/{}", same.as_raw_fd())).ok()?;
+        let mut copy = sys::memfd::create(c"homenode-file").ok()?;
+        io::copy(&mut original, &mut copy).ok()?;
+        self.adopt(wanted, copy).ok()
+    }
+
+    fn has(&self, file: &File, wanted: &FileIdentity) -> bool {
+        let found = self.digests.of(file);
+        found.is_ok_and(|(digest, bytes)| digest == wanted.digest && bytes == wanted.bytes)
     }
 
     /// Adopts `file`, which was fetched from home, if its content is `wanted`.
     pub fn adopt(&self, wanted: &FileIdentity, file: File) -> io::Result<Arc<File>> {
-        let (digest, _) = self.digests.of(&file)?;
-        if digest != wanted.digest {
+        if !self.has(&file, wanted) {
             return Err(io::Error::other(format!(
                 "{} changed on its way",
                 wanted.path
             )));
         }
-        Ok(self.insert(digest, file))
+        self.insert(wanted, file)
     }
 
-    fn insert(&self, digest: [u8; 32], file: File) -> Arc<File> {
+    fn insert(&self, wanted: &FileIdentity, file: File) -> io::Result<Arc<File>> {
+        let name = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        let here = (file.metadata()?.ino(), name.to_string_lossy().into_owned());
         let file = Arc::new(file);
-        self.lock().insert(digest, Arc::clone(&file));
-        file
+        lock(&self.homes).insert(here, wanted.clone());
+        lock(&self.open).insert(wanted.clone(), Arc::clone(&file));
+        Ok(file)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Arc<File>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Which file at home is meant by a mapping that shows this inode and name here.
+    pub fn home_of(&self, inode: u64, name: &str) -> Option<FileIdentity> {
+        lock(&self.homes).get(&(inode, name.to_owned())).cloned()
+    }
+}
+
+/// What is at the path, if it can be `wanted`. The path comes from another
+/// machine: nothing is opened that waits or acts when opened, and nothing is
+/// read in vain.
+fn open_regular(wanted: &FileIdentity) -> Option<File> {
+    if !fs::metadata(&wanted.path).is_ok_and(|m| m.is_file() && m.len() == wanted.bytes) {
+        return None;
+    }
+    File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(&wanted.path)
+        .ok()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends at the first failure")]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn files_of_the_same_content_keep_their_names() {
+        let files = LocalFiles::default();
+        let mut fetched = sys::memfd::create(c"homenode-file").unwrap();
+        fetched.write_all(b"content").unwrap();
+        let (digest, bytes) = Digests::default().of(&fetched).unwrap();
+        let identity = |path: &str, inode| FileIdentity {
+            digest,
+            bytes,
+            path: path.into(),
+            device: (8, 1),
+            inode,
+        };
+        let (a, b) = (identity("/no/a", 1), identity("/no/b", 2));
+        assert!(files.find(&a).is_none());
+        let local_a = files.adopt(&a, fetched).unwrap();
+        let local_b = files.find(&b).unwrap();
+        for (local, wanted) in [(local_a, a), (local_b, b)] {
+            let inode = local.metadata().unwrap().ino();
+            let name = "/memfd:homenode-file (deleted)";
+            assert_eq!(files.home_of(inode, name), Some(wanted));
+        }
     }
 }

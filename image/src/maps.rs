@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use crate::files::FileIdentity;
 use crate::schema::{PAGE_BYTES, PageRun};
 
 /// One line of `/proc/PID/maps`.
@@ -58,6 +59,45 @@ pub fn parse_line(line: &str) -> Option<Line> {
         inode: inode.parse().ok()?,
         name: name.to_owned(),
     })
+}
+
+/// `text`, which is maps or smaps of a body, with the files that `home_of` finds
+/// for an inode and a name here shown as they are at home.
+pub fn at_home(text: &[u8], home_of: impl Fn(u64, &str) -> Option<FileIdentity>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let shown = str::from_utf8(line).ok().map(str::trim_end);
+        let parsed = shown.and_then(parse_line).filter(|line| line.inode != 0);
+        match parsed.and_then(|line| Some((home_of(line.inode, &line.name)?, line))) {
+            Some((home, parsed)) => write_line(&mut out, &parsed, &home),
+            None => out.extend_from_slice(line),
+        }
+    }
+    out
+}
+
+/// As the kernel writes a line: the name starts at column 73.
+fn write_line(out: &mut Vec<u8>, line: &Line, file: &FileIdentity) {
+    let bit = |bit, letter| if line.prot & bit != 0 { letter } else { '-' };
+    let mut shown = format!(
+        "{:08x}-{:08x} {}{}{}{} {:08x} {:02x}:{:02x} {} ",
+        line.start,
+        line.end,
+        bit(libc::PROT_READ, 'r'),
+        bit(libc::PROT_WRITE, 'w'),
+        bit(libc::PROT_EXEC, 'x'),
+        if line.shared { 's' } else { 'p' },
+        line.offset,
+        file.device.0,
+        file.device.1,
+        file.inode,
+    );
+    while shown.len() < 73 {
+        shown.push(' ');
+    }
+    out.extend_from_slice(shown.as_bytes());
+    out.extend_from_slice(file.path.as_bytes());
+    out.push(b'\n');
 }
 
 /// All mappings of `pid`, by address.
@@ -120,6 +160,44 @@ mod tests {
             ((0xfe, 1), 77, 0x1000)
         );
         assert_eq!(line.name, "/a b (deleted)");
+    }
+
+    #[test]
+    fn files_are_shown_as_they_are_at_home() {
+        let own = fs::read("/proc/self/maps").expect("maps");
+        let lines: Vec<Line> = String::from_utf8_lossy(&own)
+            .lines()
+            .filter_map(parse_line)
+            .collect();
+        let identity = |inode, name: &str, device| FileIdentity {
+            digest: [0; 32],
+            bytes: 0,
+            path: name.to_owned(),
+            device,
+            inode,
+        };
+        let same = at_home(&own, |inode, name| {
+            let line = lines.iter().find(|l| l.inode == inode && l.name == name)?;
+            Some(identity(inode, name, line.device))
+        });
+        assert_eq!(
+            String::from_utf8_lossy(&same),
+            String::from_utf8_lossy(&own)
+        );
+
+        let here = "7f00-8f00 r-xp 00001000 00:01 77     /memfd:homenode-file (deleted)\n\
+                    Rss:        4 kB\n8f00-9f00 rw-p 00000000 00:00 0 \n";
+        let there = at_home(here.as_bytes(), |inode, name| {
+            let found = inode == 77 && name.starts_with("/memfd:");
+            found.then(|| identity(5, "/lib/a b.so", (8, 17)))
+        });
+        let wanted = "00007f00-00008f00 r-xp 00001000 08:11 5                                  \
+                      /lib/a b.so\nRss:        4 kB\n8f00-9f00 rw-p 00000000 00:00 0 \n";
+        let there = String::from_utf8_lossy(&there).into_owned();
+        assert_eq!(
+            there.split_whitespace().collect::<Vec<_>>(),
+            wanted.split_whitespace().collect::<Vec<_>>()
+        );
     }
 
     #[test]

@@ -100,6 +100,12 @@ pub enum Kind {
     /// Front part of a request that is longer than a frame; the next frames of the lane are its
     /// other parts, the last of them of the request's own kind.
     Part = 17,
+    /// Host to home: on this lane home may ask about bodies.
+    Inspect = 18,
+    /// Home to host: a [question](crate::inspect) about a body.
+    AskBody = 19,
+    /// Answer to [`AskBody`](Self::AskBody).
+    BodyAnswer = 20,
 }
 
 impl Kind {
@@ -168,7 +174,7 @@ mod tests {
         let known: Vec<u16> = (0..=u16::MAX)
             .filter(|n| Kind::from_number(*n).is_some())
             .collect();
-        assert_eq!(known, (1..=17).collect::<Vec<u16>>());
+        assert_eq!(known, (1..=20).collect::<Vec<u16>>());
         assert!(
             known
                 .iter()

@@ -27,6 +27,7 @@
 //! | `control.rs` | messages of the control lane and their codec |
 //! | `setup.rs` | what a runtime is told at its start |
 //! | `log.rs` | the form of log lines at both ends |
+//! | `inspect.rs` | questions about bodies and their answers |
 //!
 //! This crate knows no system call, interprets no payload and starts no thread.
 
@@ -34,6 +35,7 @@ pub mod control;
 mod error;
 pub mod frame;
 mod handshake;
+pub mod inspect;
 mod lane;
 pub mod log;
 mod receiver;

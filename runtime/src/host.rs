@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
@@ -179,6 +180,11 @@ impl Host {
         })
     }
 
+    /// A lane that is bound to nothing yet.
+    pub(crate) fn lane(&self) -> Result<Lane, LaneError> {
+        Lane::connect(self.home, &self.secret)
+    }
+
     /// A lane bound to thread `tid`.
     pub(crate) fn link(&self, tid: i32) -> Result<Link, LaneError> {
         let spare = lock(&self.spare).pop();
@@ -239,6 +245,16 @@ impl Host {
 
     pub(crate) fn remove_thread(&self, outer: i32) -> Option<Arc<Thread>> {
         lock(&self.threads).remove(&outer)
+    }
+
+    /// The thread with this id at home.
+    pub(crate) fn thread_at_home(&self, tid: i32) -> Option<Arc<Thread>> {
+        let threads = lock(&self.threads);
+        let silent = |t: &Arc<Thread>| t.process.silent.load(Ordering::SeqCst);
+        threads
+            .values()
+            .find(|t| t.tid == tid && !silent(t))
+            .cloned()
     }
 
     /// Threads of the process with this pid at home; the leader first.

@@ -6,6 +6,7 @@
 //! | `guest.rs` | a guest's processes and threads as the host knows them |
 //! | `link.rs` | the host's end of a lane: requests and their answers |
 //! | `memory.rs` | a guest's memory |
+//! | `inspect.rs` | what home asks about bodies |
 //! | `pool.rs` | threads that hear of forwarded calls |
 //! | `forward.rs` | the hot path: one call, from notification to answer |
 //! | `observe.rs` | calls as the user may look at them: log and statistics |
@@ -22,6 +23,7 @@ mod guest;
 mod helpers;
 mod home_rows;
 mod host;
+mod inspect;
 mod link;
 mod memory;
 mod observe;
@@ -72,6 +74,7 @@ pub fn run() -> anyhow::Result<()> {
     let (host, receiver) = host::Host::connect(&setup, bell)?;
     let host = Arc::new(host);
     host.listen(receiver)?;
+    inspect::start(&host)?;
     tracer::Tracer::new(host, init)?.run();
     Ok(())
 }

@@ -389,10 +389,13 @@ fn become_init(spec: &InitSpec<'_>, up: &mut File) -> Step<std::convert::Infalli
     step("die with the parent", i64::from(ret))?;
     // SAFETY: no pointers are passed.
     unsafe { libc::setsid() };
-    // Ignored signals would be inherited by every body.
+    // Ignored signals would be inherited by every body. The C library refuses
+    // its own two, which posix_spawn leaves ignored: so without it.
+    let default = [0u64; 4];
     for signal in 1..=64 {
-        // SAFETY: sets the default action; fails for numbers that have none.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: `default` is a kernel sigaction with SIG_DFL and no flags;
+        // fails for signals whose action cannot be set.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const default, 0, 8) };
     }
     empty_root()?;
     // Everything moves up first, so that no dup2 below overwrites a source.

@@ -3,7 +3,8 @@
 //! It waits on a slot of the window ([`crate::window`]), executes the batch it
 //! finds there, stores the results, wakes the other side. It knows no system
 //! call by name and uses no stack. `r12` holds the slot's address, `r13d` the
-//! number of the last request served.
+//! number of the last request served, `r14` the last result: the first argument
+//! of a call whose number has bit 32 set.
 #![allow(unsafe_code, reason = "machine code")]
 
 use std::arch::global_asm;
@@ -35,6 +36,9 @@ global_asm!(
     "jz 5f",
     "mov rax, [rbx]",
     "mov rdi, [rbx + 8]",
+    "bt rax, 32",
+    "cmovc rdi, r14",
+    "mov eax, eax",
     "mov rsi, [rbx + 16]",
     "mov rdx, [rbx + 24]",
     "mov r10, [rbx + 32]",
@@ -43,6 +47,7 @@ global_asm!(
     "syscall",
     "homenode_stub_calling:",
     "mov [rbx + 56], rax",
+    "mov r14, rax",
     "add rbx, 64",
     "dec rbp",
     "jmp 4b",

@@ -30,10 +30,13 @@ const COUNT: usize = 128;
 const CALLS: usize = 192;
 const CALL_BYTES: usize = 64;
 
+/// In [`Call::nr`]: the first argument is the result of the call before.
+const ON_RESULT: u64 = 1 << 32;
+
 /// One system call for the stub.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Call {
-    /// Number.
+    /// Number, and [`ON_RESULT`] in the upper half.
     pub nr: u64,
     /// Arguments.
     pub args: [u64; 6],
@@ -48,6 +51,15 @@ impl Call {
         };
         call.args[..args.len()].copy_from_slice(args);
         call
+    }
+
+    /// The same call on the result of the call before it in the batch, which
+    /// takes the place of the first argument.
+    pub fn on_result(self) -> Call {
+        Call {
+            nr: self.nr | ON_RESULT,
+            ..self
+        }
     }
 }
 

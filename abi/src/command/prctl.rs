@@ -44,7 +44,7 @@ pub(super) const COMMANDS: &[Command] = &[
     home(1, "PR_SET_PDEATHSIG", ""),
     home_out(2, "PR_GET_PDEATHSIG", 4),
     home(3, "PR_GET_DUMPABLE", ""),
-    both(4, "PR_SET_DUMPABLE", Arg::Int),
+    home(4, "PR_SET_DUMPABLE", ""),
     here(5, "PR_GET_UNALIGN"),
     here(6, "PR_SET_UNALIGN"),
     home(7, "PR_GET_KEEPCAPS", ""),
@@ -63,7 +63,8 @@ pub(super) const COMMANDS: &[Command] = &[
         Route::Both,
         "",
     ),
-    here(16, "PR_GET_NAME"),
+    // Any thread may rename another by its file in /proc, at home.
+    home_out(16, "PR_GET_NAME", 16),
     here(19, "PR_GET_ENDIAN"),
     here(20, "PR_SET_ENDIAN"),
     home(21, "PR_GET_SECCOMP", SHOWS_FILTER),

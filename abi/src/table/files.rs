@@ -17,6 +17,11 @@ const ELSEWHERE_AIO: &str = "brings the process home: the completion ring lies i
      libraries fall back to threads";
 const RING: &str = "brings the process home: the rings are memory shared with the home kernel; \
      until it can migrate, the call answers ENOSYS, and libraries fall back to epoll";
+const PROC: &str = "of /proc/PID of a guest, to guests of the same job: cmdline, environ, maps, mem, \
+     pagemap, smaps, smaps_rollup, stat, statm and status show what is on the host, the rest (numa_maps, \
+     map_files, stack, syscall, wchan, sched, clear_refs) and everything to other processes what is at \
+     home; a text is made when it is read from its start; a descriptor of such a file that comes \
+     in a message reads as others see it";
 const MASKED: &str = "the signal mask is in force in the body while the call waits at home; \
      a signal that comes in that moment ends the call when it reaches the home node";
 
@@ -33,7 +38,7 @@ pub(super) const ROWS: &[Row] = &[
         &[Fd, In(counted_by(2)), Int],
         "writes are cut into pieces of 1 MiB",
     ),
-    home(2, "open", &[Path, Int32, Int32], ""),
+    home(2, "open", &[Path, Int32, Int32], PROC),
     home(3, "close", &[Fd], ""),
     home(4, "stat", &[Path, Out(STAT)], ""),
     home(5, "fstat", &[Fd, Out(STAT)], ""),
@@ -233,7 +238,7 @@ pub(super) const ROWS: &[Row] = &[
     home(253, "inotify_init", &[], ""),
     home(254, "inotify_add_watch", &[Fd, Path, Int32], ""),
     home(255, "inotify_rm_watch", &[Fd, Int32], ""),
-    home(257, "openat", &[Fd, Path, Int32, Int32], ""),
+    home(257, "openat", &[Fd, Path, Int32, Int32], PROC),
     home(258, "mkdirat", &[Fd, Path, Int32], ""),
     home(259, "mknodat", &[Fd, Path, Int32, Int32], ""),
     home(260, "fchownat", &[Fd, Path, Int32, Int32, Int32], ""),
@@ -409,7 +414,7 @@ pub(super) const ROWS: &[Row] = &[
     home(432, "fsmount", &[Fd, Int32, Int32], ""),
     home(433, "fspick", &[Fd, Path, Int32], ""),
     home(436, "close_range", &[Fd, Fd, Int32], ""),
-    home(437, "openat2", &[Fd, Path, In(counted_by(3)), Int], ""),
+    home(437, "openat2", &[Fd, Path, In(counted_by(3)), Int], PROC),
     home(439, "faccessat2", &[Fd, Path, Int32, Int32], ""),
     special(
         441,

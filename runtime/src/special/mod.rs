@@ -52,6 +52,10 @@ fn prctl(worker: &mut Worker, thread: &Thread, row: &'static Row, args: &[u64; 6
     match row.resolve(args).route {
         Route::Here => Verdict::Native,
         Route::GoHome => worker.go_home(thread, "prctl"),
-        Route::Home | Route::Both | Route::Special => worker.home(thread, row, args),
+        Route::Home | Route::Special => worker.home(thread, row, args),
+        Route::Both => match worker.home(thread, row, args) {
+            Verdict::Answer(result) if result >= 0 => Verdict::Native,
+            other => other,
+        },
     }
 }
