@@ -329,22 +329,42 @@ impl Tracer {
             }
             None => {}
         }
+        match interrupt {
+            Some(request) if thread.is_executing(request) => {
+                self.interrupt_call(tid, &thread, request)?;
+            }
+            _ => {}
+        }
+        ptrace::resume(tid, 0)
+    }
+
+    /// Ends the call under way in a deputy's stopped thread without effect, if
+    /// that can be done: the kernel's restart code is its result.
+    fn interrupt_call(&self, tid: i32, thread: &DeputyThread, request: u64) -> Result<()> {
         let mut regs = ptrace::registers(tid)?;
-        if interrupt.is_some_and(|request| thread.is_executing(request))
-            && regs.rip == thread.place.address + stub::calling_offset()
-        {
+        let offset = regs.rip.wrapping_sub(thread.place.address);
+        if offset == stub::calling_offset() {
             let result = regs.rax as i64;
             if (ERESTART_RESTARTBLOCK..=ERESTARTSYS).contains(&result) {
-                // The stub stores the kernel's code as the result: the call has
-                // had no effect. There is no restart block on the other node.
+                // There is no restart block on the other node.
                 if result == ERESTART_RESTARTBLOCK {
                     regs.rax = ERESTARTNOHAND as u64;
                 }
                 regs.orig_rax = u64::MAX;
-                ptrace::set_registers(tid, &regs)?;
+                return ptrace::set_registers(tid, &regs);
             }
+        } else if offset <= stub::waiting_offset() {
+            // It has not seen the request yet, and never will.
+            regs.rip = thread.place.address;
+            regs.r13 = u64::from(thread.place.window.request(thread.slot_index));
+            regs.orig_rax = u64::MAX;
+            ptrace::set_registers(tid, &regs)?;
+            thread.finish(ERESTARTSYS);
+        } else {
+            // Between the two: asked again when it is one step further.
+            self.job.order(Order::Interrupt { tid, request });
         }
-        ptrace::resume(tid, 0)
+        Ok(())
     }
 
     /// About to receive a signal.

@@ -62,23 +62,8 @@ pub(crate) fn interrupt_if_due(host: &Host, thread: &Thread) {
     drop(state);
     let Some(request) = request else { return };
     if is_due(thread, temporary) {
-        host.tell_home(&ToHome::Interrupt {
-            tid: thread.tid,
-            request,
-        });
-    } else {
-        forget_consumed(&thread.process, thread.outer);
-    }
-}
-
-/// Signals that were taken without a delivery (sigtimedwait) are not on their way any more.
-fn forget_consumed(process: &Process, outer: i32) {
-    let Some(sets) = sets(outer) else { return };
-    let mut incoming = lock(&process.incoming);
-    // Of a process with several threads only the whole is known to be gone.
-    if sets.pending == 0 {
-        incoming.clear();
-        process.undelivered.store(0, Ordering::SeqCst);
+        let tid = thread.tid;
+        host.tell_home(&ToHome::Interrupt { tid, request });
     }
 }
 

@@ -194,6 +194,11 @@ impl Window {
         let _ = futex::wake(done, 1);
     }
 
+    /// Number of the last request posted in slot `index`.
+    pub fn request(&self, index: usize) -> u32 {
+        self.word(index, 0).load(Ordering::SeqCst)
+    }
+
     /// Whether a request is under way in slot `index`.
     pub fn is_busy(&self, index: usize) -> bool {
         self.word(index, 0).load(Ordering::SeqCst) != self.word(index, DONE).load(Ordering::SeqCst)

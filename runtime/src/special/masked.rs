@@ -17,6 +17,7 @@ use lane::Kind;
 use crate::forward::{Verdict, Worker};
 use crate::guest::{TemporaryMask, Thread};
 use crate::host::{Order, lock};
+use crate::memory::BodyMemory;
 use crate::signals;
 
 const ERESTARTNOHAND: i64 = -514;
@@ -66,22 +67,61 @@ pub(super) fn wait(
     if index == 3 {
         args[4] = 8;
     }
-    if signals::is_due(thread, Some(temporary)) {
-        // Natively a signal that waits already comes before anything else,
-        // unless a descriptor is ready: only the call itself can tell.
-        thread
-            .process
-            .undelivered
-            .fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    if !signals::is_due(thread, Some(temporary)) {
         let verdict = worker.forward(thread, Kind::Call, row, &args, &memory, Some(temporary));
-        thread
-            .process
-            .undelivered
-            .fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
         return finish(worker, thread, verdict, temporary);
     }
-    let verdict = worker.forward(thread, Kind::Call, row, &args, &memory, Some(temporary));
-    finish(worker, thread, verdict, temporary)
+    // A signal waits already: it comes before anything else, unless something
+    // is ready now.
+    match now(worker, thread, row, args) {
+        Verdict::Answer(0) => finish(worker, thread, Verdict::Answer(EINTR), temporary),
+        other => other,
+    }
+}
+
+/// The call without waiting.
+fn now(worker: &mut Worker, thread: &Thread, row: &'static Row, mut args: [u64; 6]) -> Verdict {
+    let (nr, timeout) = match i64::from(row.nr) {
+        libc::SYS_ppoll => (libc::SYS_poll, 2),
+        libc::SYS_pselect6 => (libc::SYS_pselect6, 4),
+        _ => (libc::SYS_epoll_wait, 3),
+    };
+    let memory = WithZeros(thread.process.memory());
+    args[timeout] = if nr == libc::SYS_pselect6 { ZEROS } else { 0 };
+    match abi::row(nr as u32) {
+        Some(row) => worker.forward(thread, Kind::Call, row, &args, &memory, None),
+        None => Verdict::Gone,
+    }
+}
+
+/// Where sixteen zeros seem to lie: a timeout of nothing.
+const ZEROS: u64 = 0x1000;
+
+/// The guest's memory, and zeros where no program has memory.
+struct WithZeros<'a>(BodyMemory<'a>);
+
+impl GuestMemory for WithZeros<'_> {
+    fn read_some(&self, at: u64, into: &mut [u8]) -> usize {
+        if at == ZEROS {
+            into.fill(0);
+            return into.len();
+        }
+        self.0.read_some(at, into)
+    }
+
+    fn write_some(&self, at: u64, from: &[u8]) -> usize {
+        if at == ZEROS {
+            return from.len();
+        }
+        self.0.write_some(at, from)
+    }
+
+    fn writable(&self, at: u64, bytes: u64) -> u64 {
+        if at == ZEROS {
+            return bytes;
+        }
+        self.0.writable(at, bytes)
+    }
 }
 
 fn finish(
