@@ -100,13 +100,6 @@ pub enum ToHome {
         /// Number of the signal.
         signal: i32,
     },
-    /// Something that the user of this process should read.
-    Say {
-        /// The process.
-        pid: i32,
-        /// In words, one line.
-        text: String,
-    },
     /// This process cannot run here.
     Cannot {
         /// The process.
@@ -128,6 +121,13 @@ pub enum ToHome {
         forwarded: Vec<Latencies>,
         /// Calls that the host executed itself after a look: number, count.
         native: Vec<(u32, u64)>,
+    },
+    /// Something that the user of this process should read.
+    Say {
+        /// The process.
+        pid: i32,
+        /// In words, one line.
+        text: String,
     },
 }
 

@@ -37,6 +37,7 @@ fn to_home() -> impl Strategy<Value = ToHome> {
         (int(), int()).prop_map(|(pid, signal)| ToHome::StopSelf { pid, signal }),
         (int(), ".*").prop_map(|(pid, reason)| ToHome::Cannot { pid, reason }),
         int().prop_map(|pid| ToHome::Running { pid }),
+        (int(), ".*").prop_map(|(pid, text)| ToHome::Say { pid, text }),
         (
             int(),
             prop::collection::vec(latencies(), 0..4),
@@ -93,7 +94,7 @@ proptest! {
     /// A valid variant number, then anything: reaches every field's decoder.
     #[test]
     fn arbitrary_fields_never_panic(
-        variant in 0_u8..9,
+        variant in 0_u8..10,
         bytes in prop::collection::vec(prop_oneof![any::<u8>(), 0xf0_u8..=0xff], 0..200),
     ) {
         let bytes = [&[variant], bytes.as_slice()].concat();
@@ -191,6 +192,10 @@ fn numbers_of_messages_do_not_change() {
             pid,
             forwarded: Vec::new(),
             native: Vec::new(),
+        },
+        ToHome::Say {
+            pid,
+            text: String::new(),
         },
     ];
     for (number, message) in to_host.iter().enumerate() {
