@@ -67,3 +67,12 @@ pub(crate) static UNKNOWN_CONTROL: Row = row(
     "ioctl",
     &[Arg::Fd, Arg::Int32, Arg::Unknown],
 );
+/// fcntl(F_GETFL), to learn which end of a pipe a descriptor is.
+pub(crate) static DESCRIPTOR_FLAGS: Row =
+    row(libc::SYS_fcntl, "fcntl", &[Arg::Fd, Arg::Int32, Arg::Int]);
+/// vmsplice from a pipe to memory; the table's row is the other way.
+pub(crate) static VMSPLICE_OUT: Row = row(
+    libc::SYS_vmsplice,
+    "vmsplice",
+    &[Arg::Fd, Arg::IovOut(2), Arg::Int, Arg::Int32],
+);

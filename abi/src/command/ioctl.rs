@@ -406,11 +406,8 @@ pub(super) const COMMANDS: &[Command] = &[
     pointer(
         0x400454d1,
         "TUNSETTXFILTER",
-        Arg::In(Size::Counted {
-            at: 0,
-            unit: 6,
-            base: 4,
-        }),
+        // Up to 65535 addresses, as a count of two bytes says.
+        Arg::InSome(Size::Bytes(4 + 6 * 65535)),
     ),
     pointer(0x400454d9, "TUNSETQUEUE", input(40)),
     number(0x40049409, "FICLONE"),

@@ -38,6 +38,7 @@ const UNDONE: &[u32] = &[
     217, // getdents64
     222, // timer_create
     232, // epoll_wait
+    278, // vmsplice
     281, // epoll_pwait
     288, // accept4
     293, // pipe2

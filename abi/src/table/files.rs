@@ -289,12 +289,11 @@ pub(super) const ROWS: &[Row] = &[
     ),
     home(276, "tee", &[Fd, Fd, Int, Int32], ""),
     home(277, "sync_file_range", &[Fd, Int, Int, Int32], ""),
-    go_home(
+    special(
         278,
         "vmsplice",
-        &[Fd, Addr, Int, Int32],
-        "brings the process home: the pipe refers to the process's own pages; until it can \
-         migrate, the call answers ENOSYS",
+        &[Fd, IovKept(2), Int, Int32],
+        "the pipe gets a copy: later changes of the memory do not show; at most 1 MiB for each call",
     ),
     home(280, "utimensat", &[Fd, Path, In(TIMES), Int32], ""),
     special(

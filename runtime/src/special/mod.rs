@@ -8,6 +8,7 @@ mod limits;
 mod map;
 mod masked;
 mod sigwait;
+mod vmsplice;
 
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ pub(crate) fn handle(
         libc::SYS_getrusage if args[0] as i32 != libc::RUSAGE_CHILDREN => Verdict::Native,
         libc::SYS_setitimer | libc::SYS_getitimer if args[0] != 0 => Verdict::Native,
         libc::SYS_setrlimit | libc::SYS_prlimit64 => limits::limit(worker, thread, row, args),
+        libc::SYS_vmsplice => vmsplice::vmsplice(worker, thread, row, args),
         libc::SYS_ioctl => control::control(worker, thread, row, args),
         libc::SYS_rt_sigtimedwait => sigwait::wait(worker, thread, args),
         libc::SYS_prctl => prctl(worker, thread, row, args),
