@@ -54,6 +54,7 @@ fn job() -> Arc<Job> {
         pidfd: pidfd::open(me).expect("a pidfd"),
         places: Mutex::new(vec![place.clone()]),
         signals: 0.into(),
+        parent: 0.into(),
         image: Mutex::new(None),
         proc_files: Default::default(),
     });

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
@@ -73,6 +73,8 @@ pub(crate) struct Deputy {
     pub(crate) places: Mutex<Vec<Place>>,
     /// Signals passed on to the body so far.
     pub(crate) signals: AtomicU64,
+    /// What getppid returned last; 0: not called yet.
+    pub(crate) parent: AtomicI32,
     /// What the host has not fetched yet.
     pub(crate) image: Mutex<Option<(Image, Vec<u8>)>>,
     /// What it has open of procfs.

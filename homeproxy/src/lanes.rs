@@ -20,6 +20,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use sys::pidfd;
 use sys::window::{Call, Slot, Window};
 
+use crate::direct;
 use crate::job::{DeputyThread, EXECUTED, GONE, Job, Order, Place, lock};
 use crate::procfs;
 
@@ -138,11 +139,15 @@ impl Server<'_> {
             &parts
         };
         let call = WireCall::parse(encoded).map_err(|e| End::Malformed(e.0))?;
+        if let Some(result) = direct::answer(&thread.deputy, &call) {
+            return self.answer(frame, result, Some(thread));
+        }
         let mut slot = lock(&thread.slot);
         let result = match procfs::execute(self.job, thread, &mut slot, &call) {
             Some(result) => result,
             None => {
                 let result = execute(self.job, thread, &mut slot, &call, frame.request);
+                direct::learn(&thread.deputy, &call, result);
                 procfs::note(thread, &call, result, &mut slot);
                 result
             }

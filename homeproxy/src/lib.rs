@@ -7,6 +7,7 @@
 //! | `tracer.rs` | the one thread that traces: births, execs, signals, ends |
 //! | `tracer/exiting.rs` | the command's end, held until its statistics are written |
 //! | `lanes.rs` | one thread per lane: executes a guest's calls through its deputy |
+//! | `direct.rs` | calls that a lane's thread answers itself |
 //! | `journal.rs` | what happens to processes, for the log and the statistics |
 //! | `stats.rs` | the statistics of a job |
 //! | `procfs.rs` | reads of files in /proc that describe a guest's body |
@@ -15,6 +16,7 @@
 //! | `inspector.rs` | the lane on which home asks about bodies |
 //! | `limits.rs` | resource limits that serving guests needs |
 
+mod direct;
 #[cfg(test)]
 mod hostile;
 mod hosts;

@@ -240,6 +240,7 @@ impl Tracer {
                 pidfd: pidfd::open(child)?,
                 places: Mutex::new(lock(&parent.deputy.places).clone()),
                 signals: 0.into(),
+                parent: 0.into(),
                 image: Mutex::new(None),
                 proc_files: parent.deputy.proc_files.inherit(),
             })
@@ -490,6 +491,7 @@ impl Tracer {
             pidfd,
             places: Mutex::new(vec![place.clone()]),
             signals: 0.into(),
+            parent: 0.into(),
             image: Mutex::new(Some((image, pages))),
             proc_files,
         });
