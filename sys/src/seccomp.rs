@@ -42,6 +42,7 @@ const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
 const LOAD: u16 = 0x20;
 const JUMP_EQUAL: u16 = 0x15;
 const JUMP_NOT_LESS: u16 = 0x35;
+const JUMP: u16 = 0x05;
 const RETURN: u16 = 0x06;
 
 fn op(code: u16, jt: u8, jf: u8, k: u32) -> seccompiler::sock_filter {
@@ -54,28 +55,16 @@ fn op(code: u16, jt: u8, jf: u8, k: u32) -> seccompiler::sock_filter {
 /// # Errors
 /// A rule seccompiler cannot express, in its own words.
 pub fn assemble(rules: &Rules) -> Result<Vec<[u8; 8]>, String> {
-    let mut map: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
-    for (nr, conditions) in &rules.allow {
-        let entry = map.entry(i64::from(*nr)).or_default();
-        if conditions.is_empty() {
-            continue;
-        }
-        let conditions = conditions
-            .iter()
-            .map(|c| {
-                let compare = SeccompCmpOp::MaskedEq(c.mask);
-                SeccompCondition::new(c.arg, SeccompCmpArgLen::Qword, compare, c.value)
-            })
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|e| e.to_string())?;
-        entry.push(SeccompRule::new(conditions).map_err(|e| e.to_string())?);
+    // The kernel remembers which calls are always allowed; only the others run
+    // the filter. So those that have conditions are tested first.
+    let (tested, always): (Vec<_>, Vec<_>) =
+        rules.allow.iter().partition(|(_, when)| !when.is_empty());
+    let mut program = chain(&tested)?;
+    match program.last_mut() {
+        Some(last) if last.code == RETURN => *last = op(JUMP, 0, 0, 0),
+        _ => return Err("a filter that does not end with its default action".into()),
     }
-    let placeholder = SeccompAction::Trace(u32::from(PLACEHOLDER));
-    let filter = SeccompFilter::new(map, placeholder, SeccompAction::Allow, TargetArch::x86_64)
-        .map_err(|e| e.to_string())?;
-    let program: BpfProgram = filter
-        .try_into()
-        .map_err(|e: seccompiler::BackendError| e.to_string())?;
+    program.extend(chain(&always)?);
 
     let notify = libc::SECCOMP_RET_USER_NOTIF;
     let mut all = vec![
@@ -111,6 +100,32 @@ pub fn assemble(rules: &Rules) -> Result<Vec<[u8; 8]>, String> {
             bytes
         })
         .collect())
+}
+
+/// A filter that allows these calls, with a placeholder for all others.
+fn chain(allow: &[&(u32, Vec<Condition>)]) -> Result<BpfProgram, String> {
+    let mut map: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+    for (nr, conditions) in allow {
+        let entry = map.entry(i64::from(*nr)).or_default();
+        if conditions.is_empty() {
+            continue;
+        }
+        let conditions = conditions
+            .iter()
+            .map(|c| {
+                let compare = SeccompCmpOp::MaskedEq(c.mask);
+                SeccompCondition::new(c.arg, SeccompCmpArgLen::Qword, compare, c.value)
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| e.to_string())?;
+        entry.push(SeccompRule::new(conditions).map_err(|e| e.to_string())?);
+    }
+    let placeholder = SeccompAction::Trace(u32::from(PLACEHOLDER));
+    let filter = SeccompFilter::new(map, placeholder, SeccompAction::Allow, TargetArch::x86_64)
+        .map_err(|e| e.to_string())?;
+    filter
+        .try_into()
+        .map_err(|e: seccompiler::BackendError| e.to_string())
 }
 
 /// A system call that waits for our answer.
