@@ -1,17 +1,17 @@
 //! Capture: reads a stopped process into an [`Image`].
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 
 use sys::ptrace::{self, Registers};
 use sys::vm;
 
-use crate::ImageError;
 use crate::files::{Digests, FileIdentity, device_of};
 use crate::maps::{self, Line};
 use crate::schema::{
     Backing, Image, MmFields, PAGE_BYTES, PAGES_BYTES_MAX, PageRun, SignalAction, Thread, VERSION,
 };
+use crate::{ImageError, proc_file};
 
 /// Program header of an executable that has gained privileges, getauxval(3).
 const AT_SECURE: u64 = 23;
@@ -26,7 +26,9 @@ const AT_NULL: u64 = 0;
 /// [`ImageError::Stays`] with the reason why this program cannot run elsewhere.
 pub fn after_exec(pid: i32, digests: &Digests) -> Result<Image, ImageError> {
     let step = |doing| ImageError::step(doing, pid);
-    refuse_foreign(pid)?;
+    let status = proc_file(pid, "status").map_err(step("read the status"))?;
+    let status = String::from_utf8_lossy(&status);
+    refuse_foreign(pid, &status)?;
     let regs = ptrace::registers(pid).map_err(step("read the registers"))?;
     let lines = maps::read(pid).map_err(step("read the mappings"))?;
     let thread = Thread {
@@ -46,13 +48,18 @@ pub fn after_exec(pid: i32, digests: &Digests) -> Result<Image, ImageError> {
         mm: mm_fields(pid).map_err(step("read the memory layout"))?,
         mappings: Vec::new(),
         files: Vec::new(),
-        actions: ignored_signals(pid).map_err(step("read the signal dispositions"))?,
+        actions: ignored_signals(&status),
         limits: crate::limits::of(pid).map_err(step("read the limits"))?,
         threads: vec![thread],
         pages: Vec::new(),
     };
+    let mut mapped = Mapped {
+        digests,
+        page_map: maps::page_map(pid).map_err(step("open the page map"))?,
+        last: None,
+    };
     for line in &lines {
-        add_mapping(&mut image, line, digests)?;
+        add_mapping(&mut image, line, &mut mapped)?;
     }
     let bytes = image.page_bytes();
     if bytes > PAGES_BYTES_MAX {
@@ -64,14 +71,23 @@ pub fn after_exec(pid: i32, digests: &Digests) -> Result<Image, ImageError> {
     Ok(image)
 }
 
+/// What the mappings of one process are looked up in.
+struct Mapped<'a> {
+    digests: &'a Digests,
+    page_map: File,
+    /// The file of the last mapping that had one: a program is mapped in
+    /// several parts one after the other.
+    last: Option<FileIdentity>,
+}
+
 /// Programs that must stay: other ABIs, gained privileges, own filters.
-fn refuse_foreign(pid: i32) -> Result<(), ImageError> {
+fn refuse_foreign(pid: i32, status: &str) -> Result<(), ImageError> {
     let stays = |reason: &str| ImageError::Stays {
         pid,
         reason: reason.to_owned(),
     };
-    let auxv = fs::read(format!("/proc/{pid}/auxv"))
-        .map_err(ImageError::step("read the auxiliary vector", pid))?;
+    let auxv =
+        proc_file(pid, "auxv").map_err(ImageError::step("read the auxiliary vector", pid))?;
     let mut ended = false;
     for pair in auxv.chunks_exact(16) {
         let word = |at: usize| {
@@ -100,9 +116,7 @@ fn refuse_foreign(pid: i32) -> Result<(), ImageError> {
     if !ended || matches!(class, Ok(1)) {
         return Err(stays("it is a 32-bit program"));
     }
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))
-        .map_err(ImageError::step("read the status", pid))?;
-    if status_field(&status, "Seccomp:").is_some_and(|mode| mode != "0") {
+    if status_field(status, "Seccomp:").is_some_and(|mode| mode != "0") {
         return Err(stays("it runs under a seccomp filter of its own"));
     }
     Ok(())
@@ -117,7 +131,7 @@ pub fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
 }
 
 fn comm(pid: i32) -> std::io::Result<Vec<u8>> {
-    let mut comm = fs::read(format!("/proc/{pid}/comm"))?;
+    let mut comm = proc_file(pid, "comm")?;
     comm.pop_if(|last| *last == b'\n');
     Ok(comm)
 }
@@ -125,7 +139,7 @@ fn comm(pid: i32) -> std::io::Result<Vec<u8>> {
 /// From `/proc/PID/stat`, fields 26 to 28 and 45 to 51. Right after an execve
 /// the heap is empty, so that its end is its start.
 fn mm_fields(pid: i32) -> std::io::Result<MmFields> {
-    let stat = fs::read(format!("/proc/{pid}/stat"))?;
+    let stat = proc_file(pid, "stat")?;
     let stat = String::from_utf8_lossy(&stat);
     let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let fields: Vec<u64> = rest
@@ -151,22 +165,21 @@ fn mm_fields(pid: i32) -> std::io::Result<MmFields> {
 }
 
 /// Ignored signals are all that execve leaves of the dispositions.
-fn ignored_signals(pid: i32) -> std::io::Result<Vec<SignalAction>> {
+fn ignored_signals(status: &str) -> Vec<SignalAction> {
     const SIG_IGN: u64 = 1;
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let set = status_field(&status, "SigIgn:")
+    let set = status_field(status, "SigIgn:")
         .and_then(|hex| u64::from_str_radix(hex, 16).ok())
         .unwrap_or(0);
-    Ok((1..=64)
+    (1..=64)
         .filter(|signal| set >> (signal - 1) & 1 == 1)
         .map(|signal| SignalAction {
             signal,
             action: [SIG_IGN, 0, 0, 0],
         })
-        .collect())
+        .collect()
 }
 
-fn add_mapping(image: &mut Image, line: &Line, digests: &Digests) -> Result<(), ImageError> {
+fn add_mapping(image: &mut Image, line: &Line, mapped: &mut Mapped) -> Result<(), ImageError> {
     let pid = image.pid;
     let stays = |reason: String| ImageError::Stays { pid, reason };
     let backing = match line.name.as_str() {
@@ -175,7 +188,7 @@ fn add_mapping(image: &mut Image, line: &Line, digests: &Digests) -> Result<(), 
         name if name.starts_with("[vvar") => Backing::Vvar,
         _ if line.shared => return Err(stays(format!("it has shared memory ({})", line.name))),
         _ if line.inode == 0 => Backing::Anonymous,
-        _ => match identify(line, digests) {
+        _ => match identify(line, mapped) {
             Ok(identity) => Backing::File {
                 file: file_index(image, identity),
                 offset: line.offset,
@@ -193,7 +206,7 @@ fn add_mapping(image: &mut Image, line: &Line, digests: &Digests) -> Result<(), 
                 count: (line.end - line.start) / PAGE_BYTES,
             }]
         } else {
-            maps::written_pages(pid, line.start, line.end)
+            maps::written_pages(&mapped.page_map, line.start, line.end)
                 .map_err(ImageError::step("read the page map", pid))?
         };
         image.pages.extend(runs);
@@ -208,20 +221,27 @@ fn add_mapping(image: &mut Image, line: &Line, digests: &Digests) -> Result<(), 
     Ok(())
 }
 
-fn identify(line: &Line, digests: &Digests) -> std::io::Result<FileIdentity> {
+fn identify(line: &Line, mapped: &mut Mapped) -> std::io::Result<FileIdentity> {
+    if let Some(last) = &mapped.last
+        && (&last.path, last.device, last.inode) == (&line.name, line.device, line.inode)
+    {
+        return Ok(last.clone());
+    }
     let file = File::open(&line.name)?;
     let meta = file.metadata()?;
     if meta.ino() != line.inode || device_of(&meta) != line.device {
         return Err(std::io::Error::other("another file has this name now"));
     }
-    let (digest, bytes) = digests.of(&file)?;
-    Ok(FileIdentity {
+    let (digest, bytes) = mapped.digests.of(&file)?;
+    let identity = FileIdentity {
         digest,
         bytes,
         path: line.name.clone(),
         device: line.device,
         inode: line.inode,
-    })
+    };
+    mapped.last = Some(identity.clone());
+    Ok(identity)
 }
 
 fn file_index(image: &mut Image, identity: FileIdentity) -> u32 {

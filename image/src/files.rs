@@ -43,15 +43,14 @@ struct Version {
 }
 
 impl Version {
-    fn of(file: &File) -> io::Result<Version> {
-        let m = file.metadata()?;
-        Ok(Version {
+    fn of(m: &Metadata) -> Version {
+        Version {
             device: m.dev(),
             inode: m.ino(),
             bytes: m.len(),
             modified: (m.mtime(), m.mtime_nsec()),
             changed: (m.ctime(), m.ctime_nsec()),
-        })
+        }
     }
 }
 
@@ -65,8 +64,9 @@ impl Digests {
     /// # Errors
     /// Reading fails, or the file changes while it is read.
     pub fn of(&self, file: &File) -> io::Result<([u8; 32], u64)> {
-        let version = Version::of(file)?;
-        if !file.metadata()?.is_file() || version.bytes > FILE_BYTES_MAX {
+        let meta = file.metadata()?;
+        let version = Version::of(&meta);
+        if !meta.is_file() || version.bytes > FILE_BYTES_MAX {
             return Err(io::Error::other("not a regular file of at most 1 GiB"));
         }
         if let Some(digest) = lock(&self.0).get(&version) {
@@ -83,7 +83,7 @@ impl Digests {
             }
             hasher.update(&buffer[..n]);
         }
-        if Version::of(file)? != version {
+        if Version::of(&file.metadata()?) != version {
             return Err(io::Error::other("the file changes while it is read"));
         }
         let digest = *hasher.finalize().as_bytes();

@@ -12,6 +12,8 @@ pub mod maps;
 pub mod rebuild;
 pub mod schema;
 
+use std::io::Read;
+
 pub use schema::Image;
 
 /// Why a movement did not happen. The process is where it was before.
@@ -45,4 +47,14 @@ impl ImageError {
     pub fn step(doing: &'static str, pid: i32) -> impl FnOnce(std::io::Error) -> ImageError {
         move |source| ImageError::Step { doing, pid, source }
     }
+}
+
+/// All of `/proc/PID/name`, in as few reads as it takes.
+fn proc_file(pid: i32, name: &str) -> std::io::Result<Vec<u8>> {
+    const USUAL_BYTES: usize = 8 * 1024;
+    let file = std::fs::File::open(format!("/proc/{pid}/{name}"))?;
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
+    // Not `read_to_end` of the file itself, which asks for its size: that is 0.
+    file.take(u64::MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

@@ -102,7 +102,7 @@ fn write_line(out: &mut Vec<u8>, line: &Line, file: &FileIdentity) {
 
 /// All mappings of `pid`, by address.
 pub fn read(pid: i32) -> io::Result<Vec<Line>> {
-    let text = fs::read(format!("/proc/{pid}/maps"))?;
+    let text = crate::proc_file(pid, "maps")?;
     Ok(String::from_utf8_lossy(&text)
         .lines()
         .filter_map(parse_line)
@@ -113,17 +113,21 @@ const PRESENT: u64 = 1 << 63;
 const SWAPPED: u64 = 1 << 62;
 const FILE_OR_SHARED: u64 = 1 << 61;
 
-/// Runs of pages in `start..end` of `pid` that were written: present or
-/// swapped, and not those of a file. `/proc/PID/pagemap`, proc_pid_pagemap(5).
-pub fn written_pages(pid: i32, start: u64, end: u64) -> io::Result<Vec<PageRun>> {
-    let file = fs::File::open(format!("/proc/{pid}/pagemap"))?;
+/// Opens the page map of `pid`, for [`written_pages`].
+pub fn page_map(pid: i32) -> io::Result<fs::File> {
+    fs::File::open(format!("/proc/{pid}/pagemap"))
+}
+
+/// Runs of pages in `start..end` that were written: present or swapped, and
+/// not those of a file. `/proc/PID/pagemap`, proc_pid_pagemap(5).
+pub fn written_pages(page_map: &fs::File, start: u64, end: u64) -> io::Result<Vec<PageRun>> {
     let mut runs: Vec<PageRun> = Vec::new();
     let mut buffer = vec![0u8; 64 * 1024];
     let mut page = start / PAGE_BYTES;
     let last = end / PAGE_BYTES;
     while page < last {
         let wanted = ((last - page) as usize * 8).min(buffer.len());
-        let got = file.read_at(&mut buffer[..wanted], page * 8)?;
+        let got = page_map.read_at(&mut buffer[..wanted], page * 8)?;
         if got < 8 {
             break;
         }
@@ -209,7 +213,7 @@ mod tests {
             .find(|l| l.name == "[stack]")
             .expect("a stack");
         assert!(
-            !written_pages(me, stack.start, stack.end)
+            !written_pages(&page_map(me).expect("pagemap"), stack.start, stack.end)
                 .expect("pagemap")
                 .is_empty()
         );
