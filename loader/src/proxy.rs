@@ -79,7 +79,9 @@ fn launch(programs: &Path, theirs: UnixStream, setup: &Setup) -> anyhow::Result<
     let Side::Parent(middle) = process::fork().context("fork the home proxy")? else {
         let code = match process::fork() {
             Ok(Side::Parent(_)) => 0,
-            Ok(Side::Child) => guard::guard(write, || become_proxy(programs, &theirs, setup)),
+            Ok(Side::Child) => guard::guard(setup.target, write, || {
+                become_proxy(programs, &theirs, setup)
+            }),
             Err(_) => 1,
         };
         process::exit_now(code);

@@ -55,6 +55,26 @@ pub fn parent(pidfd: BorrowedFd<'_>) -> io::Result<i32> {
     Ok(info.ppid as i32)
 }
 
+/// Sleeps until one of the processes behind `pidfds` has ended.
+pub fn await_end(pidfds: &[BorrowedFd<'_>]) {
+    let mut fds: Vec<libc::pollfd> = pidfds
+        .iter()
+        .map(|fd| libc::pollfd {
+            fd: fd.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        })
+        .collect();
+    loop {
+        // SAFETY: a live array of the given length.
+        let ready = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, -1) };
+        // Interrupted only by signals that have no handler here.
+        if ready != -1 {
+            return;
+        }
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test ends at the first failure")]
 mod tests {

@@ -146,6 +146,11 @@ pub struct Notification {
 }
 
 impl Notification {
+    /// Whether the call was made by the x32 ABI, or its number is wild.
+    pub fn is_x32(&self) -> bool {
+        self.arch == AUDIT_ARCH_X86_64 && (self.nr as u32) >= X32_BIT
+    }
+
     /// Whether the call was made by the 64-bit ABI of x86-64.
     pub fn is_native(&self) -> bool {
         self.arch == AUDIT_ARCH_X86_64 && (self.nr as u32) < X32_BIT

@@ -1,7 +1,7 @@
 //! Running `mosexec` and looking at what it leaves.
 #![allow(dead_code, reason = "each test program uses a part")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Options for a run on the second node of a private cluster.
@@ -12,7 +12,9 @@ pub(crate) const ELSEWHERE: &[&str] = &["--embedded", "2", "--on", "2"];
 /// # Panics
 /// If the programs it starts are not there; with what to do.
 pub(crate) fn mosexec(options: &[&str]) -> Command {
-    let mosexec = Path::new(env!("CARGO_BIN_EXE_mosexec"));
+    let built = Path::new(env!("CARGO_BIN_EXE_mosexec"));
+    let directory = std::env::var_os("HOMENODE_BIN_DIR").map(PathBuf::from);
+    let mosexec = &directory.map_or(built.to_owned(), |directory| directory.join("mosexec"));
     for program in ["homenode-homeproxy", "homenode-runtime"] {
         let beside = mosexec.with_file_name(program);
         let profile = if cfg!(debug_assertions) {
