@@ -140,8 +140,9 @@ fn guess(row: &Row, args: &[u64; 6], at: usize, plain: Resolved) -> Resolved {
     let mut resolved = plain;
     resolved.gap = "";
     match row.nr {
-        // Every option is a flat value of the length given, but the ones listed.
-        nr::SETSOCKOPT => resolved.args[at] = Arg::In(Size::Arg(4)),
+        // Every option is a flat value, but the ones listed; of the length given
+        // or less, which only the kernel knows.
+        nr::SETSOCKOPT => resolved.args[at] = Arg::InSome(Size::Arg(4)),
         nr::GETSOCKOPT => resolved.args[at] = Arg::Out(Size::At(4)),
         nr::IOCTL => match ioctl::encoded(args[1] as u32) {
             Ok(arg) => {
@@ -236,7 +237,7 @@ mod tests {
         let set = row(nr::SETSOCKOPT).expect("setsockopt has a row");
         assert_eq!(
             set.resolve(&[3, 1, 2, 0, 4, 0]).args[3],
-            Arg::In(Size::Arg(4))
+            Arg::InSome(Size::Arg(4))
         );
         assert_eq!(set.resolve(&[3, 263, 5, 0, 16, 0]).route, Route::GoHome);
     }

@@ -23,10 +23,14 @@ program cannot tell the difference.
 | GoHome | cannot work at a distance: the process goes home and the call runs there, natively |
 
 Calls with 32-bit numbers (`int 0x80`) and of the x32 kind are refused by the filter and bring the
-process home, too. True of every forwarded call: a pointer to memory that is not mapped is
-noticed before the call is sent where the kernel reads it, so that `EFAULT` may come where natively
-another error of the same call would; where the kernel writes it, it is noticed after the call has
-taken effect.
+process home, too. True of every forwarded call: a pointer that is wild goes home as one that is
+wild there, so that the home kernel answers in its own order. What a call writes is looked at
+before the call where the kernel would undo it otherwise (reading, receiving, accepting, pipes);
+elsewhere a wild target is noticed after the call has taken effect, as natively. A buffer of which
+only the first part is mapped counts as that part: `write` sends it, `read` fills it, also where
+the kernel transfers whole pages or messages or nothing. Memory that another thread unmaps while
+the call is under way loses what was read. On hosts before Linux 6.11 memory that is mapped but
+read-only is taken for writable, and what was read into it is lost.
 ";
 
 const KINDS: &str = "\

@@ -140,8 +140,8 @@ pub enum Arg {
     Str,
     /// Bytes the kernel reads.
     In(Size),
-    /// As `In`, but only as much as is mapped, the rest zeros; `EFAULT` if
-    /// nothing is (the data of `mount`).
+    /// As `In`, but only as much as is mapped, the rest zeros (the data of
+    /// `mount`).
     InSome(Size),
     /// Bytes the kernel writes, all of them, when the call succeeds.
     Out(Size),
