@@ -51,6 +51,9 @@ pub(crate) fn handle(
 
 /// prctl(2): by command.
 fn prctl(worker: &mut Worker, thread: &Thread, row: &'static Row, args: &[u64; 6]) -> Verdict {
+    if args[0] == sys::process::JOB_QUERY {
+        return Verdict::Answer(1);
+    }
     match row.resolve(args).route {
         Route::Here => Verdict::Native,
         Route::GoHome => worker.go_home(thread, "prctl"),
