@@ -37,6 +37,8 @@ const ERESTART_RESTARTBLOCK: i64 = -516;
 enum Ending {
     Code(i32),
     Signal(i32),
+    /// Only this thread.
+    Thread,
 }
 
 /// A traced thread.
@@ -319,10 +321,14 @@ impl Tracer {
                 ptrace::tgkill(tracee.pid, tid, signal)?;
                 return ptrace::resume(tid, 0);
             }
-            Some(Ending::Code(code)) => {
+            Some(ending @ (Ending::Code(_) | Ending::Thread)) => {
                 let mut regs = ptrace::registers(tid)?;
                 regs.rip = thread.place.address + stub::calling_offset() - 2;
-                regs.rax = libc::SYS_exit_group as u64;
+                let (nr, code) = match ending {
+                    Ending::Code(code) => (libc::SYS_exit_group, code),
+                    _ => (libc::SYS_exit, 0),
+                };
+                regs.rax = nr as u64;
                 regs.rdi = code as u64;
                 regs.orig_rax = u64::MAX;
                 ptrace::set_registers(tid, &regs)?;
@@ -605,11 +611,23 @@ impl Tracer {
     }
 
     fn end_thread(&mut self, tid: i32) -> Result<()> {
-        let thread = self.tracees.get(&tid).and_then(|t| t.thread.clone());
-        if let Some(thread) = thread
-            && let Ok(mut slot) = thread.slot.try_lock()
-        {
-            slot.post(&[Call::new(libc::SYS_exit, &[0])]);
+        let Some(tracee) = self.tracees.get_mut(&tid) else {
+            return Ok(());
+        };
+        let Some(thread) = tracee.thread.clone() else {
+            return Ok(());
+        };
+        if thread.place.window.is_busy(thread.slot_index) {
+            tracee.ending = Some(Ending::Thread);
+            return ptrace::interrupt(tid);
+        }
+        match thread.slot.try_lock() {
+            Ok(mut slot) => {
+                let calls = ending_calls(Ending::Thread, tid, &thread, &mut slot);
+                slot.post(&calls);
+            }
+            // Its lane is about to let go of the slot: the last answer is sent.
+            Err(_) => self.job.order(Order::EndThread { tid }),
         }
         Ok(())
     }
@@ -662,6 +680,7 @@ impl Tracer {
 fn ending_calls(ending: Ending, pid: i32, thread: &DeputyThread, slot: &mut Slot) -> Vec<Call> {
     match ending {
         Ending::Code(code) => vec![Call::new(libc::SYS_exit_group, &[code as u64])],
+        Ending::Thread => vec![Call::new(libc::SYS_exit, &[0])],
         Ending::Signal(signal) => {
             slot.data()[..32].fill(0);
             let action = thread.place.address + slot.data_offset();
