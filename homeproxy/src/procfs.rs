@@ -199,17 +199,29 @@ pub(crate) fn execute(
         Family::Moves(index) => call.args[index] as i32,
         _ => return None,
     };
-    if !thread.deputy.proc_files.is_noted(fd) {
+    // What needs a mapping of its own is no read or write of ours.
+    if call.wants_own_mapping() || !thread.deputy.proc_files.is_noted(fd) {
         return None;
     }
     let open = Open::of(job, thread, fd)?;
-    match family {
-        Family::Reads => open.read(job, thread, slot, call),
+    let result = match family {
+        Family::Reads => open.read(job, thread, slot, call)?,
         Family::Writes if open.named.file == BodyFile::Memory => {
-            open.write(job, thread, slot, call)
+            open.write(job, thread, slot, call)?
         }
-        Family::Moves(_) => Some(-i64::from(libc::EINVAL)),
-        _ => None,
+        Family::Moves(_) => -i64::from(libc::EINVAL),
+        _ => return None,
+    };
+    Some(after_signals(slot, result))
+}
+
+/// `result`, once the deputy has executed a call: it stops for signals first, so
+/// that a guest does not read of an event before it has the signal of it.
+fn after_signals(slot: &mut Slot, result: i64) -> i64 {
+    const ERRNO_MAX: i64 = 4095;
+    match slot.call(Call::new(libc::SYS_getpid, &[])) {
+        mark if mark < -ERRNO_MAX => mark,
+        _ => result,
     }
 }
 
