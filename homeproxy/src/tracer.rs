@@ -29,6 +29,7 @@ use exiting::Held;
 
 const HOME_OPTIONS: i32 = options::NEWBORN | options::EXEC;
 const ERESTARTSYS: i64 = -512;
+const ERESTARTNOINTR: i64 = -513;
 const ERESTARTNOHAND: i64 = -514;
 const ERESTART_RESTARTBLOCK: i64 = -516;
 
@@ -346,7 +347,7 @@ impl Tracer {
     }
 
     /// Ends the call under way in a deputy's stopped thread without effect, if
-    /// that can be done: the kernel's restart code is its result.
+    /// that can be done: a restart code of the kernel is its result.
     fn interrupt_call(&self, tid: i32, thread: &DeputyThread, request: u64) -> Result<()> {
         let mut regs = ptrace::registers(tid)?;
         let offset = regs.rip.wrapping_sub(thread.place.address);
@@ -361,12 +362,13 @@ impl Tracer {
                 return ptrace::set_registers(tid, &regs);
             }
         } else if offset <= stub::waiting_offset() {
-            // It has not seen the request yet, and never will.
+            // It has not seen the request yet, and never will: the signal has
+            // come before the call, which the kernel there always does again.
             regs.rip = thread.place.address;
             regs.r13 = u64::from(thread.place.window.request(thread.slot_index));
             regs.orig_rax = u64::MAX;
             ptrace::set_registers(tid, &regs)?;
-            thread.finish(ERESTARTSYS);
+            thread.finish(ERESTARTNOINTR);
         } else {
             // Between the two: asked again when it is one step further.
             self.job.order(Order::Interrupt { tid, request });
