@@ -81,7 +81,7 @@ pub(crate) fn inject(host: &Host, process: &Arc<Process>, tid: i32, signal: i32,
         temporary.map_or(t.1, |m| m.mask) & bit(signal) == 0
     };
     let target = candidates.iter().find(|t| open(t));
-    let disposition = lock(&process.dispositions).of[signal as usize & 63 | (signal as usize & 64)];
+    let disposition = lock(&process.dispositions).of[signal.clamp(0, 64) as usize];
     let ignored = match disposition {
         Disposition::Ignored => true,
         Disposition::Default => is_ignored_by_default(signal),
@@ -121,7 +121,7 @@ pub(crate) fn take_incoming(process: &Process, signal: i32) -> Option<SignalInfo
 
 /// Signals that wait in the body because `thread` blocks them, with their
 /// details as far as they are known. They are not on their way any more.
-pub(crate) fn take_pending(thread: &Thread) -> Vec<Incoming> {
+pub(crate) fn take_pending(host: &Host, thread: &Thread) -> Vec<Incoming> {
     let process = &thread.process;
     let Some(sets) = sets(thread.outer) else {
         return Vec::new();
@@ -135,7 +135,7 @@ pub(crate) fn take_pending(thread: &Thread) -> Vec<Incoming> {
         }
         if taken.len() == before {
             // Raised by the guest itself.
-            let info = info_of_kill(signal, SI_TKILL, process.pid, 0);
+            let info = info_of_kill(signal, SI_TKILL, process.pid, host.uid);
             taken.push(Incoming { signal, info });
         }
     }

@@ -30,7 +30,7 @@ pub(super) fn execute(
     // The new program inherits mask and pending signals, which the deputy does
     // not have.
     let mask = signals::blocked(thread.outer);
-    let pending = signals::take_pending(thread);
+    let pending = signals::take_pending(&worker.host, thread);
     if mask != 0 && !push_mask(worker, thread, mask) {
         return Verdict::Gone;
     }
