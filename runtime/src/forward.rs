@@ -152,14 +152,8 @@ impl Worker {
     ) -> Verdict {
         let memory = thread.process.memory();
         if pieces(row.nr) == Pieces::Read {
-            let here = self.forward(
-                thread,
-                Kind::Call,
-                &SEEK,
-                &[args[0], 0, libc::SEEK_CUR as u64, 0, 0, 0],
-                &memory,
-                None,
-            );
+            let position = [args[0], 0, libc::SEEK_CUR as u64, 0, 0, 0];
+            let here = self.own(thread, &SEEK, &position, &memory);
             match here {
                 Verdict::Answer(position) if position >= 0 => {}
                 Verdict::Answer(_) => return Verdict::Answer(done as i64),
@@ -171,7 +165,8 @@ impl Worker {
                 return Verdict::Answer(done as i64);
             }
             let cut = self.call.was_cut();
-            let Verdict::Answer(bytes) = self.roundtrip(thread, Kind::Call, &memory, None) else {
+            let Verdict::Answer(bytes) = self.roundtrip(thread, Kind::Call, &memory, None, true)
+            else {
                 return Verdict::Gone;
             };
             if bytes <= 0 {
@@ -200,7 +195,23 @@ impl Worker {
             Err(MarshalError::Errno(Errno(errno))) => return Verdict::Answer(-i64::from(errno)),
             Err(MarshalError::GoHome(reason)) => return self.go_home(thread, reason),
         }
-        self.roundtrip(thread, kind, memory, temporary)
+        self.roundtrip(thread, kind, memory, temporary, true)
+    }
+
+    /// A call at home on our own account. It does not wait for anything, and no
+    /// signal interrupts it: the guest would never make it again.
+    pub(crate) fn own(
+        &mut self,
+        thread: &Thread,
+        row: &Row,
+        args: &[u64; 6],
+        memory: &dyn GuestMemory,
+    ) -> Verdict {
+        match self.call.marshal(row, args, memory) {
+            Ok(()) => self.roundtrip(thread, Kind::Call, memory, None, false),
+            Err(MarshalError::Errno(Errno(errno))) => Verdict::Answer(-i64::from(errno)),
+            Err(MarshalError::GoHome(reason)) => self.go_home(thread, reason),
+        }
     }
 
     /// Sends the marshalled call, waits, and writes its results to `memory`.
@@ -210,17 +221,20 @@ impl Worker {
         kind: Kind,
         memory: &dyn GuestMemory,
         temporary: Option<TemporaryMask>,
+        interruptible: bool,
     ) -> Verdict {
         let mut link = lock(&thread.link);
         let Some(link) = link.as_mut() else {
             return Verdict::Gone;
         };
         loop {
-            thread.begin(link.next_request(), temporary);
+            if interruptible {
+                thread.begin(link.next_request(), temporary);
+            }
             if let Err(error) = link.send_call(kind, &self.call) {
                 return self.lost(thread, &error);
             }
-            if thread.process.undelivered.load(Ordering::SeqCst) > 0 {
+            if interruptible && thread.process.undelivered.load(Ordering::SeqCst) > 0 {
                 signals::interrupt_if_due(&self.host, thread);
             }
             let answer = link.receive_answer();

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use abi::memory::GuestMemory;
-use lane::Kind;
 
 use crate::forward::{Verdict, Worker};
 use crate::guest::{Disposition, Thread};
@@ -63,14 +62,9 @@ pub(super) fn set(worker: &mut Worker, thread: &Arc<Thread>, args: &[u64; 6]) ->
             at: LITERAL,
             bytes: &mirrored,
         };
-        if let Verdict::Gone = worker.forward(
-            thread,
-            Kind::Call,
-            &SET_ACTION,
-            &[signal, LITERAL, 0, 8, 0, 0],
-            &memory,
-            None,
-        ) {
+        if let Verdict::Gone =
+            worker.own(thread, &SET_ACTION, &[signal, LITERAL, 0, 8, 0, 0], &memory)
+        {
             return Verdict::Gone;
         }
     }

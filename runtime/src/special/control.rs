@@ -28,7 +28,7 @@ pub(super) fn control(
     }
     let status = Status(Cell::new([0; STATUS_BYTES]));
     let asked = [args[0], LITERAL, 0, 0, 0, 0];
-    match worker.forward(thread, Kind::Call, &STATUS, &asked, &status, None) {
+    match worker.own(thread, &STATUS, &asked, &status) {
         Verdict::Answer(0) if status.is_device() => worker.go_home(thread, resolved.gap),
         Verdict::Answer(0) => {
             let memory = thread.process.memory();

@@ -91,7 +91,7 @@ fn push_mask(worker: &mut Worker, thread: &Thread, mask: u64) -> bool {
     };
     let args = [libc::SIG_SETMASK as u64, LITERAL, 0, 8, 0, 0];
     matches!(
-        worker.forward(thread, Kind::Call, &SET_MASK, &args, &memory, None),
+        worker.own(thread, &SET_MASK, &args, &memory),
         Verdict::Answer(0)
     )
 }
@@ -105,7 +105,7 @@ fn push_signal(worker: &mut Worker, thread: &Thread, incoming: &Incoming) {
     let (pid, tid) = (thread.process.pid as u64, thread.tid as u64);
     let args = [pid, tid, incoming.signal as u64, LITERAL, 0, 0];
     // A full queue of signals loses one natively, too.
-    worker.forward(thread, Kind::Call, &QUEUE_SIGNAL, &args, &memory, None);
+    worker.own(thread, &QUEUE_SIGNAL, &args, &memory);
 }
 
 /// Takes back one of the signals that were made pending.
@@ -117,5 +117,5 @@ fn pull_signal(worker: &mut Worker, thread: &Thread, mask: u64) {
         bytes: &bytes,
     };
     let args = [LITERAL, 0, LITERAL + 8, 8, 0, 0];
-    worker.forward(thread, Kind::Call, &TAKE_SIGNAL, &args, &memory, None);
+    worker.own(thread, &TAKE_SIGNAL, &args, &memory);
 }

@@ -89,7 +89,7 @@ fn now(worker: &mut Worker, thread: &Thread, row: &'static Row, mut args: [u64; 
     let memory = WithZeros(thread.process.memory());
     args[timeout] = if nr == libc::SYS_pselect6 { ZEROS } else { 0 };
     match abi::row(nr as u32) {
-        Some(row) => worker.forward(thread, Kind::Call, row, &args, &memory, None),
+        Some(row) => worker.own(thread, row, &args, &memory),
         None => Verdict::Gone,
     }
 }

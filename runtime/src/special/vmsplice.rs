@@ -17,7 +17,7 @@ pub(super) fn vmsplice(
 ) -> Verdict {
     let memory = thread.process.memory();
     let asked = [args[0], libc::F_GETFL as u64, 0, 0, 0, 0];
-    match worker.forward(thread, Kind::Call, &DESCRIPTOR_FLAGS, &asked, &memory, None) {
+    match worker.own(thread, &DESCRIPTOR_FLAGS, &asked, &memory) {
         Verdict::Answer(flags) if flags >= 0 => {
             if flags as i32 & libc::O_ACCMODE == libc::O_RDONLY {
                 worker.forward(thread, Kind::Call, &VMSPLICE_OUT, args, &memory, None)
