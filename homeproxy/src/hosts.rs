@@ -205,6 +205,8 @@ fn listen(job: &Job, mut receiver: lane::Receiver) {
             Ok(ToHome::StopSelf { pid, signal }) => job.order(Order::Stop { pid, signal }),
             Ok(ToHome::Say { pid, text }) => job.order(Order::Say { pid, text }),
             Ok(ToHome::Cannot { pid, reason }) => job.order(Order::Cannot { pid, reason }),
+            Ok(ToHome::AskReturn { pid, reason }) => job.order(Order::AskReturn { pid, reason }),
+            Ok(ToHome::Remains { pid, reason }) => job.order(Order::Remains { pid, reason }),
             Ok(ToHome::Running { pid }) => job.journal.running(pid),
             Ok(ToHome::Statistics {
                 pid,

@@ -1,10 +1,12 @@
 //! The job: what the tracer, the lanes and the control lanes share.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
@@ -50,8 +52,30 @@ pub(crate) enum Order {
     Cannot { pid: i32, reason: String },
     /// Write this to the standard error of the process.
     Say { pid: i32, text: String },
+    /// The process has to come home.
+    AskReturn { pid: i32, reason: String },
+    /// It could not be sent: it goes on at its host.
+    Remains { pid: i32, reason: String },
+    /// Its image is here.
+    Return(Box<Returned>),
     /// A host is lost: end its guests.
     HostLost { reason: String },
+}
+
+/// A process that has come home, as its host has sent it.
+pub(crate) struct Returned {
+    pub(crate) pid: i32,
+    pub(crate) image: Image,
+    pub(crate) pages: Vec<u8>,
+    /// Told whether it goes on here.
+    pub(crate) answer: Sender<Result<(), String>>,
+}
+
+impl fmt::Debug for Returned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (pid, bytes) = (self.pid, self.pages.len());
+        write!(f, "process {pid} with {bytes} bytes of pages")
+    }
 }
 
 /// One window of a deputy and where it stands there.
@@ -106,6 +130,8 @@ pub(crate) struct DeputyThread {
     pub(crate) newborn_is_thread: AtomicBool,
     /// In a group-stop, as far as the tracer has heard.
     pub(crate) is_stopped: AtomicBool,
+    /// It is no deputy's any more: its process has gone on at home.
+    pub(crate) is_over: AtomicBool,
 }
 
 /// A job: one command and all its descendants.
@@ -219,6 +245,7 @@ impl DeputyThread {
             newborn: Mutex::new(None),
             newborn_is_thread: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
         }
     }
 

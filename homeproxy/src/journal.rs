@@ -80,6 +80,14 @@ impl Journal {
         });
     }
 
+    /// A process goes on at home, where it came with so many bytes of pages.
+    pub(crate) fn came_home(&self, pid: i32, reason: &str, page_bytes: u64) {
+        tracing::info!(target: CALL, "[pid {pid}] +++ comes home, {reason}; {page_bytes} bytes of pages +++");
+        self.note(|statistics, now_us| {
+            statistics.came_home(pid, HOME_NODE, reason.to_owned(), page_bytes, now_us);
+        });
+    }
+
     /// So many bytes of its image were sent.
     pub(crate) fn shipped(&self, pid: i32, bytes: u64) {
         self.note(|statistics, _| statistics.shipped(pid, bytes));

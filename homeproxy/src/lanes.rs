@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use abi::wire::{EXEC_WIRE_BYTES_MAX, WireCall};
@@ -20,12 +21,15 @@ use nix::fcntl::{FcntlArg, fcntl};
 use sys::pidfd;
 use sys::window::{Call, Slot, Window};
 
+use crate::coming::Coming;
 use crate::direct;
-use crate::job::{DeputyThread, EXECUTED, GONE, Job, Order, Place, lock};
+use crate::job::{DeputyThread, EXECUTED, GONE, Job, Order, Place, Returned, lock};
 use crate::procfs;
 
 /// Bytes of an image or file in one frame.
 const PART_BYTES: usize = 512 * 1024;
+/// Most bytes of a reason in words.
+const WORDS_BYTES_MAX: usize = 4096;
 /// Lowest result of a call that has returned; below are the marks of `job.rs`.
 const LOWEST_RESULT: i64 = -4095;
 /// How often a waiting lane looks whether its deputy still exists.
@@ -62,6 +66,7 @@ pub(crate) fn serve(job: &Arc<Job>, sender: Sender, mut receiver: Receiver, tid:
         thread: job.thread(tid),
         sender,
         parts: Vec::new(),
+        coming: Coming::default(),
     };
     loop {
         let served = receiver
@@ -83,6 +88,8 @@ struct Server<'a> {
     sender: Sender,
     /// What has come of a request that is longer than a frame.
     parts: Vec<u8>,
+    /// What has come of a process that is to go on at home.
+    coming: Coming,
 }
 
 impl Server<'_> {
@@ -98,6 +105,8 @@ impl Server<'_> {
             self.parts.extend_from_slice(frame.payload);
             return Ok(());
         }
+        self.thread
+            .take_if(|thread| thread.is_over.load(Ordering::SeqCst));
         let Some(thread) = self.thread.clone() else {
             self.parts = Vec::new();
             // It has ended while this frame was on its way.
@@ -109,6 +118,7 @@ impl Server<'_> {
             Kind::FetchImage => self.image(frame, &thread),
             Kind::DescribeFile => self.describe(frame, &thread),
             Kind::FetchFile => self.file(frame),
+            Kind::Return => self.come_home(frame, &thread),
             _ => Err(End::Malformed("a frame that home does not take")),
         }
     }
@@ -232,6 +242,34 @@ impl Server<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A part of the image of a process that is to go on at home. With the last
+    /// one the tracer takes over, and the answer is why it does not.
+    fn come_home(&mut self, frame: &Frame<'_>, thread: &DeputyThread) -> Result<(), End> {
+        let Some((image, pages)) = self.coming.add(frame.payload).map_err(End::Malformed)? else {
+            return Ok(());
+        };
+        let (answer, decision) = mpsc::channel();
+        let pid = thread.deputy.pid;
+        self.job.order(Order::Return(Box::new(Returned {
+            pid,
+            image,
+            pages,
+            answer,
+        })));
+        // The tracer ends with the job.
+        let decision = decision
+            .recv()
+            .unwrap_or_else(|_| Err("the job is over".into()));
+        let out = self.sender.begin();
+        if let Err(why) = decision {
+            let why = if why.is_empty() { "no reason" } else { &why };
+            out.extend_from_slice(&why.as_bytes()[..why.len().min(WORDS_BYTES_MAX)]);
+        }
+        Ok(self
+            .sender
+            .send(Kind::Returned, frame.lease_epoch, frame.request)?)
     }
 
     /// What is behind a descriptor, for mapping it: the answer is errno and, if

@@ -7,6 +7,8 @@
 //! | `tracer.rs` | the one thread that traces: births, execs, signals, ends |
 //! | `tracer/exiting.rs` | the command's end, held until its statistics are written |
 //! | `lanes.rs` | one thread per lane: executes a guest's calls through its deputy |
+//! | `tracer/returning.rs` | deputies that become their processes again |
+//! | `coming.rs` | the image of a process that comes home |
 //! | `direct.rs` | calls that a lane's thread answers itself |
 //! | `journal.rs` | what happens to processes, for the log and the statistics |
 //! | `stats.rs` | the statistics of a job |
@@ -16,6 +18,7 @@
 //! | `inspector.rs` | the lane on which home asks about bodies |
 //! | `limits.rs` | resource limits that serving guests needs |
 
+mod coming;
 mod direct;
 #[cfg(test)]
 mod hostile;

@@ -154,6 +154,28 @@ impl Statistics {
         });
     }
 
+    /// It has moved to `node`, which is home, and goes on there.
+    pub(crate) fn came_home(
+        &mut self,
+        pid: i32,
+        node: u32,
+        reason: String,
+        bytes: u64,
+        now_us: u64,
+    ) {
+        if let Some(process) = self.process(pid) {
+            process.stays = Some(reason);
+            process.migrations += 1;
+            process.bytes += bytes;
+            process.leave(now_us);
+            process.hosts.push(Stay {
+                node,
+                from_us: now_us,
+                to_us: None,
+            });
+        }
+    }
+
     /// So much of its image has been sent.
     pub(crate) fn shipped(&mut self, pid: i32, bytes: u64) {
         if let Some(process) = self.process(pid) {

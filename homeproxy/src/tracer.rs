@@ -5,6 +5,7 @@
 //! body; what the body does with them comes back as an order.
 
 mod exiting;
+mod returning;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -26,6 +27,7 @@ use crate::job::{Deputy, DeputyThread, EXECUTED, GONE, Job, Order, Place, STAYS,
 use crate::procfs::OpenFiles;
 use crate::setup::{HOME_NODE, Setup};
 use exiting::Held;
+use returning::{Expected, Signals};
 
 const HOME_OPTIONS: i32 = options::NEWBORN | options::EXEC;
 const ERESTARTSYS: i64 = -512;
@@ -60,6 +62,10 @@ struct Tracee {
     exiting: Option<i32>,
     /// Signal that we sent ourselves and that is for the deputy, not its body.
     own_signal: Option<i32>,
+    /// What to do with its signals at the next stop.
+    signals: Signals,
+    /// Its signal mask, while its signals are held back.
+    own_mask: Option<u64>,
 }
 
 /// The tracer of one job.
@@ -74,6 +80,8 @@ pub(crate) struct Tracer {
     held: Option<Held>,
     /// Stopped at birth before their parent's event told whose they are.
     early: HashSet<i32>,
+    /// Processes that are to come home.
+    expected: HashMap<i32, Expected>,
     next_signal: u64,
 }
 
@@ -97,6 +105,7 @@ impl Tracer {
             command_over: setup.node == HOME_NODE,
             held: None,
             early: HashSet::new(),
+            expected: HashMap::new(),
             next_signal: 1,
         };
         tracer.adopt(setup.target, setup.target, None);
@@ -114,6 +123,8 @@ impl Tracer {
             stopped: false,
             exiting: None,
             own_signal: None,
+            signals: Signals::Leave,
+            own_mask: None,
         };
         self.tracees.insert(tid, tracee);
     }
@@ -184,6 +195,9 @@ impl Tracer {
         };
         if tracee.pid == tid {
             self.job.journal.ended(tid, status);
+            self.expected.remove(&tid);
+        } else {
+            self.is_held(tracee.pid, tid);
         }
         if tid == self.command {
             // Has been written when it was about to end, unless it was killed then.
@@ -270,6 +284,7 @@ impl Tracer {
             // Its lane may have posted the first call already.
             point_at_slot(&mut regs, thread.place.address, thread.slot_address);
             ptrace::set_registers(child, &regs)?;
+            self.newborn_signals(child, thread.deputy.pid)?;
         }
         ptrace::resume(child, 0)
     }
@@ -312,6 +327,10 @@ impl Tracer {
         if std::mem::take(&mut tracee.newborn) {
             return self.start_newborn(tid);
         }
+        self.mind_signals(tid)?;
+        let Some(tracee) = self.tracees.get_mut(&tid) else {
+            return ptrace::resume(tid, 0);
+        };
         let (interrupt, ending) = (tracee.interrupt.take(), tracee.ending.take());
         let Some(thread) = tracee.thread.clone() else {
             return ptrace::resume(tid, 0);
@@ -384,6 +403,12 @@ impl Tracer {
         let Some(thread) = &tracee.thread else {
             return ptrace::resume(tid, signal);
         };
+        if signal == libc::SIGSTOP
+            && let Some(expected) = self.expected.get_mut(&tracee.pid)
+        {
+            expected.keep_stop(signal);
+            return ptrace::resume(tid, 0);
+        }
         let info = ptrace::signal_info(tid)?;
         let own = tracee.own_signal.take_if(|own| *own == signal).is_some();
         if own || signal == libc::SIGSTOP || is_own_fault(signal, &info) {
@@ -413,6 +438,7 @@ impl Tracer {
     /// An execve has succeeded.
     fn executed(&mut self, pid: i32) -> Result<()> {
         let former = ptrace::event_message(pid)? as i32;
+        self.forget_expected(pid, former)?;
         let caller = self.tracees.get(&former).and_then(|t| t.thread.clone());
         self.forget_threads_of(pid, former);
         match self.send_away(pid, caller.as_deref()) {
@@ -474,7 +500,7 @@ impl Tracer {
         }
         let image = capture::after_exec(pid, &self.job.digests)?;
         let mut pages = Vec::with_capacity(image.page_bytes() as usize);
-        capture::pages(&image, &mut pages)?;
+        capture::pages(&image, pid, &mut pages)?;
         self.offer_files(&image);
         let step = |doing| ImageError::step(doing, pid);
         let options = home_options(&self.job) | options::EXITKILL;
@@ -549,6 +575,9 @@ impl Tracer {
                 }
                 Ok(())
             }
+            Order::AskReturn { pid, reason } => self.expect(pid, reason),
+            Order::Remains { pid, reason } => self.remains(pid, &reason),
+            Order::Return(returned) => self.come_home(*returned),
             Order::HostLost { reason } => {
                 self.host_lost(&reason);
                 Ok(())

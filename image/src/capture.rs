@@ -1,15 +1,17 @@
 //! Capture: reads a stopped process into an [`Image`].
 
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use sys::ptrace::{self, Registers};
 use sys::vm;
 
 use crate::files::{Digests, FileIdentity, device_of};
+use crate::inject::{Injector, Loan};
 use crate::maps::{self, Line};
 use crate::schema::{
-    Backing, Image, MmFields, PAGE_BYTES, PAGES_BYTES_MAX, PageRun, SignalAction, Thread, VERSION,
+    Backing, Image, MmFields, PAGE_BYTES, PAGES_BYTES_MAX, PageRun, PendingSignal, SignalAction,
+    Thread, VERSION,
 };
 use crate::{ImageError, proc_file};
 
@@ -31,7 +33,9 @@ pub fn after_exec(pid: i32, digests: &Digests) -> Result<Image, ImageError> {
     refuse_foreign(pid, &status)?;
     let regs = ptrace::registers(pid).map_err(step("read the registers"))?;
     let lines = maps::read(pid).map_err(step("read the mappings"))?;
-    let thread = Thread {
+    let mut image = empty(pid, pid)?;
+    image.actions = ignored_signals(&status);
+    image.threads.push(Thread {
         tid: pid,
         registers: to_words(&regs),
         xstate: ptrace::xstate(pid).map_err(step("read the extended registers"))?,
@@ -40,26 +44,207 @@ pub fn after_exec(pid: i32, digests: &Digests) -> Result<Image, ImageError> {
         rseq: (0, 0, 0),
         robust_list: (0, 0),
         clear_tid: 0,
+    });
+    let mut surroundings = Surroundings {
+        identify: &mut |line| at_home(line, digests),
+        sharer: &|_| None,
     };
-    let mut image = Image {
+    add_mappings(&mut image, pid, &lines, &mut surroundings)?;
+    Ok(image)
+}
+
+/// What a capture asks of the node it happens on.
+pub struct Surroundings<'a> {
+    /// Which file is behind a mapping; an error: none that can be had by content.
+    pub identify: &'a mut dyn FnMut(&Line) -> std::io::Result<FileIdentity>,
+    /// Another process that has the same shared memory mapped.
+    pub sharer: &'a dyn Fn(&Line) -> Option<i32>,
+}
+
+/// Identifies the file behind a mapping of a process that runs at home.
+///
+/// # Errors
+/// There is none with this content, or it may be written through the mapping.
+pub fn at_home(line: &Line, digests: &Digests) -> std::io::Result<FileIdentity> {
+    if line.shared && line.has(b"mw") {
+        return Err(std::io::Error::other("it is shared and can be written"));
+    }
+    let file = File::open(&line.name)?;
+    let meta = file.metadata()?;
+    if meta.ino() != line.inode || device_of(&meta) != line.device {
+        return Err(std::io::Error::other("another file has this name now"));
+    }
+    let (digest, bytes) = digests.of(&file)?;
+    Ok(FileIdentity {
+        digest,
+        bytes,
+        path: line.name.clone(),
+        device: line.device,
+        inode: line.inode,
+    })
+}
+
+/// A stopped thread: its id on this node, and at home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoppedThread {
+    /// Here.
+    pub tid: i32,
+    /// At home.
+    pub at_home: i32,
+}
+
+/// Captures a process that was running, all `threads` of which are stopped by
+/// us; the leader is the first of them. Each makes a few calls for that.
+///
+/// Threads that were interrupted in a call have its restart code in their
+/// image: where they go on, the kernel makes the call again.
+///
+/// # Errors
+/// [`ImageError::Stays`] with the reason why it cannot go; the threads are as
+/// they were.
+pub fn running(
+    threads: &[StoppedThread],
+    surroundings: &mut Surroundings<'_>,
+) -> Result<Image, ImageError> {
+    let Some(leader) = threads.first() else {
+        return Err(ImageError::Refused("a process without threads".into()));
+    };
+    let pid = leader.tid;
+    let step = |doing| ImageError::step(doing, pid);
+    let status = proc_file(pid, "status").map_err(step("read the status"))?;
+    let status = String::from_utf8_lossy(&status);
+    let lines = maps::read_with_flags(pid).map_err(step("read the mappings"))?;
+    let loan = Loan::of(pid, &lines)?;
+    let mut image = empty(pid, leader.at_home)?;
+    for thread in threads {
+        let mut injector = Injector::begin(thread.tid, loan)
+            .map_err(ImageError::step("take over a thread", thread.tid))?;
+        let mut captured = capture_thread(thread, &mut injector);
+        if thread.tid == pid && captured.is_ok() {
+            let process = capture_process(&mut image, &status, &mut injector);
+            captured = process.and(captured);
+        }
+        let taken = injector
+            .end()
+            .map_err(ImageError::step("let go of a thread", thread.tid))?;
+        for signal in taken {
+            ptrace::tgkill(pid, thread.tid, signal).map_err(step("keep a signal"))?;
+        }
+        let captured = captured.map_err(ImageError::step("look into a thread", thread.tid))?;
+        image.threads.push(captured);
+        let own =
+            ptrace::pending_signals(thread.tid, false).map_err(step("read the waiting signals"))?;
+        let tid = thread.at_home;
+        let own = own.into_iter().map(|info| PendingSignal { tid, info });
+        image.pending.extend(own);
+    }
+    let all = ptrace::pending_signals(pid, true).map_err(step("read the waiting signals"))?;
+    let all = all.into_iter().map(|info| PendingSignal { tid: 0, info });
+    image.pending.extend(all);
+    add_mappings(&mut image, pid, &lines, surroundings)?;
+    Ok(image)
+}
+
+/// What only the thread itself can tell, and the rest of it.
+fn capture_thread(thread: &StoppedThread, injector: &mut Injector) -> std::io::Result<Thread> {
+    const ERESTART_RESTARTBLOCK: i64 = -516;
+    const ERESTARTNOHAND: i64 = -514;
+    const SS_ONSTACK: u64 = 1;
+    const PR_GET_TID_ADDRESS: u64 = 40;
+    let tid = thread.tid;
+    let [clear_tid] = injector.words(libc::SYS_prctl, &[PR_GET_TID_ADDRESS], 1)?;
+    let [stack, flags, bytes] = injector.words(libc::SYS_sigaltstack, &[0], 1)?;
+    let mut regs = *injector.registers();
+    // What a restart block knows stays behind: the call is made again.
+    if regs.rax as i64 == ERESTART_RESTARTBLOCK {
+        regs.rax = ERESTARTNOHAND as u64;
+    }
+    let rseq = ptrace::rseq(tid).unwrap_or_default();
+    if rseq.address != 0 {
+        leave_critical_section(tid, rseq.address, &mut regs)?;
+    }
+    Ok(Thread {
+        tid: thread.at_home,
+        registers: to_words(&regs),
+        xstate: ptrace::xstate(tid)?,
+        mask: injector.mask(),
+        altstack: [stack, flags & 0xffff_ffff & !SS_ONSTACK, bytes],
+        rseq: (rseq.address, rseq.bytes, rseq.signature),
+        robust_list: ptrace::robust_list(tid)?,
+        clear_tid,
+    })
+}
+
+/// A thread that is moved within a restartable sequence is to take its abort
+/// handler, rseq(2).
+fn leave_critical_section(tid: i32, rseq: u64, regs: &mut Registers) -> std::io::Result<()> {
+    let word = |at: u64| -> std::io::Result<u64> {
+        let mut bytes = [0; 8];
+        match vm::read(tid, at, &mut bytes)? {
+            8 => Ok(u64::from_ne_bytes(bytes)),
+            _ => Err(std::io::Error::from_raw_os_error(libc::EFAULT)),
+        }
+    };
+    let descriptor = word(rseq + 8)?;
+    if descriptor == 0 {
+        return Ok(());
+    }
+    let [start, length, abort] = [8, 16, 24].map(|offset| word(descriptor + offset));
+    if regs.rip.wrapping_sub(start?) < length? {
+        regs.rip = abort?;
+    }
+    vm::write(tid, rseq + 8, &[0; 8]).map(drop)
+}
+
+/// What the leader tells of the process.
+fn capture_process(image: &mut Image, status: &str, leader: &mut Injector) -> std::io::Result<()> {
+    image.mm.brk = leader.call(libc::SYS_brk, &[0])? as u64;
+    let set = |name| {
+        status_field(status, name)
+            .and_then(|hex| u64::from_str_radix(hex, 16).ok())
+            .unwrap_or(0)
+    };
+    // That of SIGCHLD has flags that count without a handler.
+    let other = set("SigIgn:") | set("SigCgt:") | 1 << (libc::SIGCHLD - 1);
+    for signal in (1..=64).filter(|signal| other >> (signal - 1) & 1 == 1) {
+        let action = leader.words(libc::SYS_rt_sigaction, &[signal as u64, 0, 0, 8], 2)?;
+        image.actions.push(SignalAction { signal, action });
+    }
+    Ok(())
+}
+
+/// An image of process `pid` here, `at_home` there, without threads and mappings.
+fn empty(pid: i32, at_home: i32) -> Result<Image, ImageError> {
+    let step = |doing| ImageError::step(doing, pid);
+    Ok(Image {
         version: VERSION,
-        pid,
+        pid: at_home,
         comm: comm(pid).map_err(step("read the name"))?,
         mm: mm_fields(pid).map_err(step("read the memory layout"))?,
         mappings: Vec::new(),
         files: Vec::new(),
-        actions: ignored_signals(&status),
+        actions: Vec::new(),
         limits: crate::limits::of(pid).map_err(step("read the limits"))?,
-        threads: vec![thread],
+        threads: Vec::new(),
+        pending: Vec::new(),
         pages: Vec::new(),
-    };
+    })
+}
+
+fn add_mappings(
+    image: &mut Image,
+    pid: i32,
+    lines: &[Line],
+    surroundings: &mut Surroundings<'_>,
+) -> Result<(), ImageError> {
     let mut mapped = Mapped {
-        digests,
-        page_map: maps::page_map(pid).map_err(step("open the page map"))?,
+        pid,
+        surroundings,
+        page_map: maps::page_map(pid).map_err(ImageError::step("open the page map", pid))?,
         last: None,
     };
-    for line in &lines {
-        add_mapping(&mut image, line, &mut mapped)?;
+    for line in lines {
+        add_mapping(image, line, &mut mapped)?;
     }
     let bytes = image.page_bytes();
     if bytes > PAGES_BYTES_MAX {
@@ -68,16 +253,17 @@ pub fn after_exec(pid: i32, digests: &Digests) -> Result<Image, ImageError> {
             reason: format!("{} MiB would have to be moved", bytes >> 20),
         });
     }
-    Ok(image)
+    Ok(())
 }
 
 /// What the mappings of one process are looked up in.
-struct Mapped<'a> {
-    digests: &'a Digests,
+struct Mapped<'a, 'b> {
+    pid: i32,
+    surroundings: &'a mut Surroundings<'b>,
     page_map: File,
     /// The file of the last mapping that had one: a program is mapped in
     /// several parts one after the other.
-    last: Option<FileIdentity>,
+    last: Option<(Line, FileIdentity)>,
 }
 
 /// Programs that must stay: other ABIs, gained privileges, own filters.
@@ -179,14 +365,21 @@ fn ignored_signals(status: &str) -> Vec<SignalAction> {
         .collect()
 }
 
-fn add_mapping(image: &mut Image, line: &Line, mapped: &mut Mapped) -> Result<(), ImageError> {
-    let pid = image.pid;
+fn add_mapping(
+    image: &mut Image,
+    line: &Line,
+    mapped: &mut Mapped<'_, '_>,
+) -> Result<(), ImageError> {
+    let pid = mapped.pid;
     let stays = |reason: String| ImageError::Stays { pid, reason };
+    if let Some((_, what)) = STAYING.iter().find(|(flag, _)| line.has(flag)) {
+        return Err(stays(format!("it has {what} in its memory")));
+    }
     let backing = match line.name.as_str() {
         "[vsyscall]" => return Ok(()),
         "[vdso]" => Backing::Vdso,
         name if name.starts_with("[vvar") => Backing::Vvar,
-        _ if line.shared => return Err(stays(format!("it has shared memory ({})", line.name))),
+        _ if line.shared => shared_backing(image, line, mapped)?,
         _ if line.inode == 0 => Backing::Anonymous,
         _ => match identify(line, mapped) {
             Ok(identity) => Backing::File {
@@ -198,49 +391,100 @@ fn add_mapping(image: &mut Image, line: &Line, mapped: &mut Mapped) -> Result<()
             Err(_) => Backing::Anonymous,
         },
     };
-    let from_file = line.inode != 0;
     if !matches!(backing, Backing::Vdso | Backing::Vvar) {
-        let runs = if from_file && backing == Backing::Anonymous {
-            vec![PageRun {
-                start: line.start,
-                count: (line.end - line.start) / PAGE_BYTES,
-            }]
-        } else {
-            maps::written_pages(&mapped.page_map, line.start, line.end)
-                .map_err(ImageError::step("read the page map", pid))?
+        let (map, start, end) = (&mapped.page_map, line.start, line.end);
+        let runs = match backing {
+            Backing::Anonymous if line.shared => maps::present_pages(map, start, end),
+            Backing::Anonymous if line.inode != 0 => Ok(vec![PageRun {
+                start,
+                count: (end - start) / PAGE_BYTES,
+            }]),
+            _ if line.shared => Ok(Vec::new()),
+            _ => maps::written_pages(map, start, end),
         };
-        image.pages.extend(runs);
+        image.pages.extend(runs.map_err(|error| match error.kind() {
+            std::io::ErrorKind::Unsupported => stays(error.to_string()),
+            _ => ImageError::step("read the page map", pid)(error),
+        })?);
     }
+    let advice = ADVICE.iter().filter(|(flag, _)| line.has(flag));
     image.mappings.push(crate::schema::Mapping {
         start: line.start,
         end: line.end,
         prot: line.prot,
-        grows_down: line.name == "[stack]",
+        grows_down: line.name == "[stack]" || line.has(b"gd"),
+        shared: line.shared,
+        advice: match backing {
+            Backing::Vdso | Backing::Vvar => Vec::new(),
+            _ => advice.map(|(_, advice)| *advice).collect(),
+        },
         backing,
     });
     Ok(())
 }
 
-fn identify(line: &Line, mapped: &mut Mapped) -> std::io::Result<FileIdentity> {
-    if let Some(last) = &mapped.last
-        && (&last.path, last.device, last.inode) == (&line.name, line.device, line.inode)
+/// Flags of mappings that keep a process where it is, and what they mean.
+const STAYING: &[(&[u8; 2], &str)] = &[
+    (b"ss", "a shadow stack"),
+    (b"sl", "sealed mappings"),
+    (b"um", "pages that the program itself fills (userfaultfd)"),
+    (b"uw", "pages that the program itself watches (userfaultfd)"),
+    (b"ui", "pages that the program itself fills (userfaultfd)"),
+    (b"ht", "huge pages of a reserve"),
+];
+
+/// Flags of mappings and the advice of madvise(2) that sets them.
+const ADVICE: &[(&[u8; 2], i32)] = &[
+    (b"dc", libc::MADV_DONTFORK),
+    (b"wf", libc::MADV_WIPEONFORK),
+    (b"dd", libc::MADV_DONTDUMP),
+    (b"hg", libc::MADV_HUGEPAGE),
+    (b"nh", libc::MADV_NOHUGEPAGE),
+    (b"mg", libc::MADV_MERGEABLE),
+    (b"sr", libc::MADV_SEQUENTIAL),
+    (b"rr", libc::MADV_RANDOM),
+];
+
+/// What is behind a shared mapping, if it can go: a file that can only be read,
+/// or memory that nobody shares.
+fn shared_backing(
+    image: &mut Image,
+    line: &Line,
+    mapped: &mut Mapped<'_, '_>,
+) -> Result<Backing, ImageError> {
+    let pid = mapped.pid;
+    let stays = |reason: String| ImageError::Stays { pid, reason };
+    let is_memory = line.name.is_empty() || line.name == "/dev/zero (deleted)";
+    if line.flags.is_empty() || line.has(b"io") || line.has(b"pf") {
+        return Err(stays(format!("it has shared memory ({})", line.name)));
+    }
+    if is_memory {
+        return match (mapped.surroundings.sharer)(line) {
+            Some(other) => Err(stays(format!("it shares memory with process {other}"))),
+            None => Ok(Backing::Anonymous),
+        };
+    }
+    match identify(line, mapped) {
+        Ok(identity) => Ok(Backing::File {
+            file: file_index(image, identity),
+            offset: line.offset,
+        }),
+        Err(_) => Err(stays(format!(
+            "it shares memory with a file ({})",
+            line.name
+        ))),
+    }
+}
+
+fn identify(line: &Line, mapped: &mut Mapped<'_, '_>) -> std::io::Result<FileIdentity> {
+    let key = |line: &Line| (line.name.clone(), line.device, line.inode);
+    if let Some((last, identity)) = &mapped.last
+        && key(last) == key(line)
     {
-        return Ok(last.clone());
+        return Ok(identity.clone());
     }
-    let file = File::open(&line.name)?;
-    let meta = file.metadata()?;
-    if meta.ino() != line.inode || device_of(&meta) != line.device {
-        return Err(std::io::Error::other("another file has this name now"));
-    }
-    let (digest, bytes) = mapped.digests.of(&file)?;
-    let identity = FileIdentity {
-        digest,
-        bytes,
-        path: line.name.clone(),
-        device: line.device,
-        inode: line.inode,
-    };
-    mapped.last = Some(identity.clone());
+    let identity = (mapped.surroundings.identify)(line)?;
+    mapped.last = Some((line.clone(), identity.clone()));
     Ok(identity)
 }
 
@@ -252,24 +496,41 @@ fn file_index(image: &mut Image, identity: FileIdentity) -> u32 {
     }) as u32
 }
 
-/// Contents of the pages of `image`, read from the process it was captured
-/// from, appended to `into`. Pages that cannot be read (past the end of their
-/// file, unreadable mappings) are zeros.
-pub fn pages(image: &Image, into: &mut Vec<u8>) -> Result<(), ImageError> {
+/// Contents of the pages of `image`, read from process `pid`, of which it was
+/// captured, appended to `into`. Pages that cannot be read (past the end of
+/// their file) are zeros.
+pub fn pages(image: &Image, pid: i32, into: &mut Vec<u8>) -> Result<(), ImageError> {
+    let step = |doing| ImageError::step(doing, pid);
+    let mut by_force = None;
     for run in &image.pages {
         let from = into.len();
         let length = (run.count * PAGE_BYTES) as usize;
         into.resize(from + length, 0);
         let mut done = 0;
         while done < length {
-            match vm::read(image.pid, run.start + done as u64, &mut into[from + done..]) {
-                Ok(0) | Err(_) if !vm_alive(image.pid) => {
+            let (at, rest) = (run.start + done as u64, &mut into[from + done..]);
+            match vm::read(pid, at, rest) {
+                Ok(0) | Err(_) if !vm_alive(pid) => {
                     return Err(ImageError::Stays {
-                        pid: image.pid,
+                        pid,
                         reason: "it has ended".into(),
                     });
                 }
-                Ok(0) | Err(_) => done += PAGE_BYTES as usize,
+                Ok(0) | Err(_) => {
+                    // Memory that the program may not read itself.
+                    let memory = match &by_force {
+                        Some(memory) => memory,
+                        None => by_force.insert(
+                            File::open(format!("/proc/{pid}/mem"))
+                                .map_err(step("open the memory"))?,
+                        ),
+                    };
+                    let page = &mut rest[..PAGE_BYTES as usize];
+                    if memory.read_exact_at(page, at).is_err() {
+                        page.fill(0);
+                    }
+                    done += PAGE_BYTES as usize;
+                }
                 Ok(n) => done += n,
             }
         }

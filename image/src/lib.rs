@@ -7,9 +7,12 @@
 pub mod capture;
 pub mod deputy;
 pub mod files;
+pub mod inject;
 pub mod limits;
 pub mod maps;
 pub mod rebuild;
+mod remake;
+pub mod restore;
 pub mod schema;
 
 use std::io::Read;

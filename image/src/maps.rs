@@ -26,6 +26,15 @@ pub struct Line {
     pub inode: u64,
     /// Path or pseudo-path, as shown.
     pub name: String,
+    /// The two letters of each of `VmFlags` in smaps; empty if only maps was read.
+    pub flags: Vec<[u8; 2]>,
+}
+
+impl Line {
+    /// Whether smaps shows this flag.
+    pub fn has(&self, flag: &[u8; 2]) -> bool {
+        self.flags.contains(flag)
+    }
 }
 
 /// Parses one line; `None` if it is none.
@@ -58,6 +67,7 @@ pub fn parse_line(line: &str) -> Option<Line> {
         ),
         inode: inode.parse().ok()?,
         name: name.to_owned(),
+        flags: Vec::new(),
     })
 }
 
@@ -109,9 +119,30 @@ pub fn read(pid: i32) -> io::Result<Vec<Line>> {
         .collect())
 }
 
+/// All mappings of `pid`, by address, with their flags.
+pub fn read_with_flags(pid: i32) -> io::Result<Vec<Line>> {
+    let text = crate::proc_file(pid, "smaps")?;
+    let mut lines: Vec<Line> = Vec::new();
+    for text in String::from_utf8_lossy(&text).lines() {
+        if let Some(flags) = text.strip_prefix("VmFlags:") {
+            let of = lines.last_mut().map(|line| &mut line.flags);
+            let words = flags.split_whitespace();
+            let letters = words.filter_map(|word| <[u8; 2]>::try_from(word.as_bytes()).ok());
+            if let Some(of) = of {
+                of.extend(letters);
+            }
+        } else if let Some(line) = parse_line(text) {
+            lines.push(line);
+        }
+    }
+    Ok(lines)
+}
+
 const PRESENT: u64 = 1 << 63;
 const SWAPPED: u64 = 1 << 62;
 const FILE_OR_SHARED: u64 = 1 << 61;
+/// Access to it is fatal, MADV_GUARD_INSTALL (Linux 6.15 shows it).
+const GUARD: u64 = 1 << 58;
 
 /// Opens the page map of `pid`, for [`written_pages`].
 pub fn page_map(pid: i32) -> io::Result<fs::File> {
@@ -120,14 +151,35 @@ pub fn page_map(pid: i32) -> io::Result<fs::File> {
 
 /// Runs of pages in `start..end` that were written: present or swapped, and
 /// not those of a file. `/proc/PID/pagemap`, proc_pid_pagemap(5).
+///
+/// # Errors
+/// It cannot be read; `Unsupported` if there are guard pages among them.
 pub fn written_pages(page_map: &fs::File, start: u64, end: u64) -> io::Result<Vec<PageRun>> {
+    pages_that(page_map, start, end, |entry| {
+        entry & (PRESENT | SWAPPED) != 0 && entry & FILE_OR_SHARED == 0
+    })
+}
+
+/// As [`written_pages`], for memory that is shared: what is present of it.
+pub fn present_pages(page_map: &fs::File, start: u64, end: u64) -> io::Result<Vec<PageRun>> {
+    pages_that(page_map, start, end, |entry| {
+        entry & (PRESENT | SWAPPED) != 0
+    })
+}
+
+fn pages_that(
+    page_map: &fs::File,
+    start: u64,
+    end: u64,
+    wanted: impl Fn(u64) -> bool,
+) -> io::Result<Vec<PageRun>> {
     let mut runs: Vec<PageRun> = Vec::new();
     let mut buffer = vec![0u8; 64 * 1024];
     let mut page = start / PAGE_BYTES;
     let last = end / PAGE_BYTES;
     while page < last {
-        let wanted = ((last - page) as usize * 8).min(buffer.len());
-        let got = page_map.read_at(&mut buffer[..wanted], page * 8)?;
+        let bytes = ((last - page) as usize * 8).min(buffer.len());
+        let got = page_map.read_at(&mut buffer[..bytes], page * 8)?;
         if got < 8 {
             break;
         }
@@ -135,7 +187,13 @@ pub fn written_pages(page_map: &fs::File, start: u64, end: u64) -> io::Result<Ve
             let mut word = [0; 8];
             word.copy_from_slice(entry);
             let entry = u64::from_ne_bytes(word);
-            if entry & (PRESENT | SWAPPED) != 0 && entry & FILE_OR_SHARED == 0 {
+            if entry & GUARD != 0 {
+                return Err(io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    "it has guard pages in its memory",
+                ));
+            }
+            if wanted(entry) {
                 let address = page * PAGE_BYTES;
                 match runs.last_mut() {
                     Some(run) if run.start + run.count * PAGE_BYTES == address => run.count += 1,

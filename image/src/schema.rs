@@ -6,11 +6,15 @@ use crate::ImageError;
 use crate::files::FileIdentity;
 
 /// Version of the image's layout; another one is refused.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Most bytes an encoded image may have, its pages apart.
 pub const IMAGE_BYTES_MAX: usize = 16 << 20;
 /// Most bytes of pages that come with an image.
 pub const PAGES_BYTES_MAX: u64 = 64 << 30;
+/// Most threads of one process.
+const THREADS_MAX: usize = 32 * 1024;
+/// Most signals that wait for one process.
+const PENDING_MAX: usize = 16 * 1024;
 /// Most mappings: the kernel's own default, vm.max_map_count.
 const MAPPINGS_MAX: usize = 65_530;
 /// Bytes of a page.
@@ -37,6 +41,8 @@ pub struct Image {
     pub limits: Vec<MemoryLimit>,
     /// Threads; the leader first.
     pub threads: Vec<Thread>,
+    /// Signals that wait, oldest first.
+    pub pending: Vec<PendingSignal>,
     /// Runs of pages that differ from what a fresh mapping would show, by
     /// address, each within one mapping. Their contents follow the image, in
     /// this order.
@@ -81,6 +87,11 @@ pub struct Mapping {
     pub prot: i32,
     /// Grows downwards, as the stack does.
     pub grows_down: bool,
+    /// MAP_SHARED: anonymous memory of this process alone, or a file that is
+    /// only read.
+    pub shared: bool,
+    /// Advice given for it, `MADV_*` of madvise(2).
+    pub advice: Vec<i32>,
     /// What it shows where no page was written.
     pub backing: Backing,
 }
@@ -110,6 +121,16 @@ pub struct SignalAction {
     pub signal: i32,
     /// Handler, flags, restorer, mask.
     pub action: [u64; 4],
+}
+
+/// A signal that waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingSignal {
+    /// Thread it is for; 0: the process.
+    pub tid: i32,
+    /// `siginfo_t`.
+    #[serde(with = "serde_bytes")]
+    pub info: [u8; 128],
 }
 
 /// One resource limit, getrlimit(2).
@@ -216,8 +237,16 @@ impl Image {
             last = m.end;
         }
         self.check_pages()?;
-        if self.threads.is_empty() || self.pid <= 1 {
-            return Err("no thread, or a pid that no guest can have".into());
+        if self.pid <= 1 || self.threads.first().is_none_or(|t| t.tid != self.pid) {
+            return Err("no leading thread, or a pid that no guest can have".into());
+        }
+        if self.threads.len() > THREADS_MAX || self.pending.len() > PENDING_MAX {
+            return Err("too many threads or waiting signals".into());
+        }
+        let mut tids: Vec<i32> = self.threads.iter().map(|thread| thread.tid).collect();
+        tids.sort_unstable();
+        if tids[0] <= 1 || tids.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err("threads that no guest can have".into());
         }
         Ok(())
     }
@@ -260,6 +289,8 @@ mod tests {
             end,
             prot: 3,
             grows_down: false,
+            shared: false,
+            advice: Vec::new(),
             backing,
         };
         let thread = Thread {
@@ -286,6 +317,7 @@ mod tests {
             actions: Vec::new(),
             limits: Vec::new(),
             threads: vec![thread],
+            pending: Vec::new(),
             pages: pages
                 .iter()
                 .map(|&(start, count)| PageRun { start, count })

@@ -60,6 +60,19 @@ pub enum ToHost {
     },
     /// End every process and the runtime.
     Shutdown,
+    /// Stop this process and send its image home. Home holds back its signals
+    /// from now on.
+    Recall {
+        /// The process.
+        pid: i32,
+    },
+    /// This process, which asked to go home, goes on where it is.
+    Remain {
+        /// The process.
+        pid: i32,
+        /// Why, in words for the user.
+        reason: String,
+    },
 }
 
 /// From the runtime to the home proxy. Pids and tids as in [`ToHost`].
@@ -128,6 +141,20 @@ pub enum ToHome {
         pid: i32,
         /// In words, one line.
         text: String,
+    },
+    /// This process has to go home.
+    AskReturn {
+        /// The process.
+        pid: i32,
+        /// Why, in words for the user.
+        reason: String,
+    },
+    /// This process, which was recalled, goes on where it is.
+    Remains {
+        /// The process.
+        pid: i32,
+        /// Why, in words for the user.
+        reason: String,
     },
 }
 

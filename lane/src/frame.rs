@@ -106,6 +106,12 @@ pub enum Kind {
     AskBody = 19,
     /// Answer to [`AskBody`](Self::AskBody).
     BodyAnswer = 20,
+    /// Host to home: part of the image of the bound process, which is to go on at home. The first
+    /// has two lengths in bytes: of the image, and of its pages, which follow in that order.
+    Return = 21,
+    /// Answer to [`Return`](Self::Return): why the process cannot go on at home, in words; empty
+    /// if it does.
+    Returned = 22,
 }
 
 impl Kind {
@@ -174,7 +180,7 @@ mod tests {
         let known: Vec<u16> = (0..=u16::MAX)
             .filter(|n| Kind::from_number(*n).is_some())
             .collect();
-        assert_eq!(known, (1..=20).collect::<Vec<u16>>());
+        assert_eq!(known, (1..=22).collect::<Vec<u16>>());
         assert!(
             known
                 .iter()

@@ -24,6 +24,8 @@ fn to_host() -> impl Strategy<Value = ToHost> {
         pid().prop_map(|pid| ToHost::Freeze { pid }),
         pid().prop_map(|pid| ToHost::Thaw { pid }),
         Just(ToHost::Shutdown),
+        pid().prop_map(|pid| ToHost::Recall { pid }),
+        (pid(), ".*").prop_map(|(pid, reason)| ToHost::Remain { pid, reason }),
     ]
 }
 
@@ -38,6 +40,8 @@ fn to_home() -> impl Strategy<Value = ToHome> {
         (int(), ".*").prop_map(|(pid, reason)| ToHome::Cannot { pid, reason }),
         int().prop_map(|pid| ToHome::Running { pid }),
         (int(), ".*").prop_map(|(pid, text)| ToHome::Say { pid, text }),
+        (int(), ".*").prop_map(|(pid, reason)| ToHome::AskReturn { pid, reason }),
+        (int(), ".*").prop_map(|(pid, reason)| ToHome::Remains { pid, reason }),
         (
             int(),
             prop::collection::vec(latencies(), 0..4),
@@ -94,7 +98,7 @@ proptest! {
     /// A valid variant number, then anything: reaches every field's decoder.
     #[test]
     fn arbitrary_fields_never_panic(
-        variant in 0_u8..10,
+        variant in 0_u8..12,
         bytes in prop::collection::vec(prop_oneof![any::<u8>(), 0xf0_u8..=0xff], 0..200),
     ) {
         let bytes = [&[variant], bytes.as_slice()].concat();

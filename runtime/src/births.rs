@@ -181,6 +181,11 @@ impl Birth {
         self.flags & THREAD != 0
     }
 
+    /// Whether parent and child have the same memory.
+    pub(crate) fn shares_memory(&self) -> bool {
+        self.flags & libc::CLONE_VM as u64 != 0
+    }
+
     /// The deputy's call. Its child shares what lives at home.
     pub(crate) fn marshal_home(&self, call: &mut Marshalled, memory: BodyMemory) -> bool {
         let mut flags = self.flags & !BODY_ONLY;

@@ -19,7 +19,7 @@ use sys::seccomp::Notification;
 
 use crate::guest::{TemporaryMask, Thread};
 use crate::home_rows::SEEK;
-use crate::host::{Host, lock};
+use crate::host::{Decision, Host, lock};
 use crate::link::GONE;
 use crate::pool::Pool;
 use crate::stats::Outcome;
@@ -28,6 +28,8 @@ use crate::{observe, signals, special};
 /// Lowest and highest of the kernel's restart codes.
 const RESTART_CODES: std::ops::RangeInclusive<i64> = -516..=-512;
 const EINTR: i64 = -(libc::EINTR as i64);
+/// The call has not happened: it is made again, whatever comes in between.
+pub(crate) const ERESTARTNOINTR: i64 = -513;
 
 /// What to answer to a notification.
 pub(crate) enum Verdict {
@@ -63,6 +65,10 @@ impl Worker {
             // Between its end and ours hearing of it.
             return drop(pool.listener.answer(notified.id, -i64::from(libc::ENOSYS)));
         };
+        if thread.process.captured.load(Ordering::SeqCst) {
+            // Our own, made by a thread that stands still.
+            return drop(pool.listener.proceed(notified.id));
+        }
         lock(&thread.state).restarting = false;
         self.started = (self.host.observed && notified.is_native()).then(Instant::now);
         let verdict = self.decide(&thread, pool, notified);
@@ -88,6 +94,9 @@ impl Worker {
     }
 
     fn decide(&mut self, thread: &Arc<Thread>, pool: &Pool, notified: &Notification) -> Verdict {
+        if thread.process.is_leaving() {
+            return Verdict::Answer(ERESTARTNOINTR);
+        }
         if !notified.is_native() {
             if notified.is_x32() {
                 // As on a kernel without x32, which is nearly every one.
@@ -118,10 +127,16 @@ impl Worker {
         Verdict::Gone
     }
 
-    /// A call that cannot work at a distance.
+    /// A call that cannot work at a distance: the process goes home, and makes
+    /// it there.
     pub(crate) fn go_home(&self, thread: &Thread, what: &str) -> Verdict {
-        self.host.say_go_home(&thread.process, what);
-        Verdict::Answer(-i64::from(libc::ENOSYS))
+        match self.host.go_home(&thread.process, what) {
+            Decision::Leaves => Verdict::Answer(ERESTARTNOINTR),
+            Decision::Remains(why) => {
+                self.host.say_remains(&thread.process, what, &why);
+                Verdict::Answer(-i64::from(libc::ENOSYS))
+            }
+        }
     }
 
     /// Forwards a call as the table describes it, in pieces if it is a large
@@ -250,6 +265,9 @@ impl Worker {
             // The deputy was stopped for a signal that the guest does not
             // see: natively the call would have gone on.
             if answer.result == EINTR && !signals::is_due(thread, temporary) {
+                if thread.process.is_leaving() {
+                    return Verdict::Answer(ERESTARTNOINTR);
+                }
                 continue;
             }
             return match self.call.scatter(answer.result, answer.data, memory) {

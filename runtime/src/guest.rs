@@ -1,7 +1,7 @@
 //! A guest's processes and threads as the host knows them.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -68,6 +68,15 @@ pub(crate) struct Process {
     pub(crate) said: Mutex<HashSet<String>>,
     /// Its end is not to be told: it goes on elsewhere, or home knows.
     pub(crate) silent: AtomicBool,
+    /// Its threads are interrupted, to be captured: no call is made any more.
+    /// Set once all of them have been told to stop.
+    pub(crate) leaving: AtomicBool,
+    /// Its threads stand still: calls are ours, and executed here.
+    pub(crate) captured: AtomicBool,
+    /// Why it cannot go home; empty while nothing is in the way.
+    pub(crate) remains: Mutex<String>,
+    /// Held by all processes that have the same memory.
+    pub(crate) memory_shared: Arc<()>,
     /// Its calls since home was told last; `None`: nobody wants to know.
     pub(crate) calls: Option<Mutex<Calls>>,
 }
@@ -78,6 +87,7 @@ impl Process {
         outer: i32,
         pool: Arc<Pool>,
         dispositions: Dispositions,
+        memory_shared: Arc<()>,
         stats: bool,
     ) -> Process {
         Process {
@@ -92,6 +102,10 @@ impl Process {
             memory_files: MemoryFiles::default(),
             said: Mutex::default(),
             silent: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+            captured: AtomicBool::new(false),
+            remains: Mutex::default(),
+            memory_shared,
             calls: stats.then(Mutex::default),
         }
     }
@@ -129,6 +143,11 @@ impl Process {
     /// A signal has been sent into the body.
     pub(crate) fn changed(&self) {
         self.signals_changed.notify_all();
+    }
+
+    /// Whether it is to be captured as soon as its threads stand still.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::SeqCst)
     }
 
     pub(crate) fn memory(&self) -> BodyMemory<'_> {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
@@ -35,7 +36,16 @@ pub(crate) struct Arrival {
     pub(crate) image: Image,
     pub(crate) pages: Vec<u8>,
     pub(crate) files: Vec<Arc<File>>,
-    pub(crate) link: Link,
+    /// One for each thread of the image.
+    pub(crate) links: Vec<Link>,
+}
+
+/// Whether a process goes home.
+pub(crate) enum Decision {
+    /// Yes: its threads have been told to stop.
+    Leaves,
+    /// No, for this reason.
+    Remains(String),
 }
 
 /// What other threads ask of the tracer.
@@ -46,9 +56,17 @@ pub(crate) enum Order {
     Born { outer: i32, result: i64 },
     /// Stop this thread (outer id) before its notification is answered, then
     /// tell the sender.
-    Interrupt {
-        outer: i32,
-        done: std::sync::mpsc::Sender<()>,
+    Interrupt { outer: i32, done: Sender<()> },
+    /// This process has to go home; the sender is told whether it does.
+    GoHome {
+        pid: i32,
+        reason: String,
+        decided: Sender<Decision>,
+    },
+    /// Home has taken over a process, or has not: then it goes on here.
+    Returned {
+        pid: i32,
+        result: Result<(), String>,
     },
     /// From home.
     Home(ToHost),
@@ -172,11 +190,15 @@ impl Host {
             .iter()
             .map(|wanted| link.file(&self.files, wanted))
             .collect::<Result<_, _>>()?;
+        let mut links = vec![link];
+        for thread in &image.threads[1..] {
+            links.push(self.link(thread.tid)?);
+        }
         Ok(Arrival {
             image,
             pages,
             files,
-            link,
+            links,
         })
     }
 
@@ -223,13 +245,29 @@ impl Host {
         }
     }
 
-    /// Tells the guest's user, once, of a call that works only at home.
-    pub(crate) fn say_go_home(&self, process: &Process, what: &str) {
+    /// A process makes a call that works only at home. Returns once it is clear
+    /// whether it goes there.
+    pub(crate) fn go_home(&self, process: &Process, what: &str) -> Decision {
+        let (decided, decision) = mpsc::channel();
+        self.order(Order::GoHome {
+            pid: process.pid,
+            reason: format!("it called {what}"),
+            decided,
+        });
+        // The sender is dropped if the process ends meanwhile.
+        decision
+            .recv()
+            .unwrap_or_else(|_| Decision::Remains("it is ending".into()))
+    }
+
+    /// Tells the guest's user, once, of a call that works only at home, where
+    /// the process cannot go.
+    pub(crate) fn say_remains(&self, process: &Process, what: &str, why: &str) {
         if lock(&process.said).insert(what.to_owned()) {
             let pid = process.pid;
             let text = format!(
-                "process {pid} calls {what}, which works only at home: answered ENOSYS \
-                 (run it with --home)"
+                "process {pid} calls {what}, which works only at home, and cannot go there since \
+                 {why}: answered ENOSYS (run it with --home)"
             );
             self.tell_home(&ToHome::Say { pid, text });
         }

@@ -16,6 +16,7 @@
 //! | `helpers.rs` | threads that wait at home on the tracer's behalf |
 //! | `births.rs` | the clone family at the body's end |
 //! | `tracer.rs` | the one thread that traces the bodies |
+//! | `tracer/leaving.rs` | bodies on their way home |
 
 mod births;
 mod forward;

@@ -12,6 +12,8 @@ use image::files::{FILE_BYTES_MAX, FileIdentity, LocalFiles};
 use image::schema::IMAGE_BYTES_MAX;
 use lane::{Kind, Lane, LaneError, Receiver, Secret, Sender};
 
+/// Bytes of an image in one frame.
+const PART_BYTES: usize = 512 * 1024;
 /// Lease epoch until leases move.
 const EPOCH: u32 = 1;
 
@@ -134,6 +136,36 @@ impl Link {
             bytes.extend_from_slice(frame.payload);
         }
         Ok(bytes)
+    }
+
+    /// Sends the image of the bound process, which is to go on at home, and
+    /// waits for home's answer: why it does not, if so.
+    pub(crate) fn send_home(
+        &mut self,
+        image: &Image,
+        pages: &[u8],
+    ) -> Result<Result<(), String>, LaneError> {
+        let encoded = match image.encode() {
+            Ok(encoded) => encoded,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        self.request += 1;
+        let lengths = [encoded.len(), pages.len()].map(|bytes| (bytes as u64).to_le_bytes());
+        let out = self.sender.begin();
+        out.extend_from_slice(lengths.as_flattened());
+        self.sender.send(Kind::Return, EPOCH, self.request)?;
+        for part in encoded.chunks(PART_BYTES).chain(pages.chunks(PART_BYTES)) {
+            self.sender.begin().extend_from_slice(part);
+            self.sender.send(Kind::Return, EPOCH, self.request)?;
+        }
+        let frame = self.receiver.recv()?;
+        if frame.kind != Kind::Returned || frame.request != self.request {
+            return Err(LaneError::Refused("no answer to an image"));
+        }
+        match String::from_utf8_lossy(frame.payload).into_owned() {
+            why if why.is_empty() => Ok(Ok(())),
+            why => Ok(Err(why)),
+        }
     }
 
     /// What is behind descriptor `fd` of the bound process, or the errno of a

@@ -23,10 +23,12 @@ use crate::link::GONE;
 use crate::memory::{BodyMemory, MemoryFiles};
 use crate::pool::Pool;
 use crate::{signals, stats};
+use leaving::{Leaving, make_again};
+
+mod leaving;
 
 const ERESTARTSYS: i64 = -512;
 const ERESTARTNOHAND: i64 = -514;
-const ENOSYS: i64 = -(libc::ENOSYS as i64);
 
 type Result<T> = std::io::Result<T>;
 
@@ -51,6 +53,8 @@ pub(crate) struct Tracer {
     frozen: HashMap<i32, Vec<i32>>,
     /// Ended threads' processes, until the leader is gone: by outer id.
     leaders: HashMap<i32, Arc<Process>>,
+    /// Processes (pid at home) that are on their way home.
+    leaving: HashMap<i32, Leaving>,
 }
 
 impl Tracer {
@@ -71,6 +75,7 @@ impl Tracer {
             sent: HashMap::new(),
             frozen: HashMap::new(),
             leaders: HashMap::new(),
+            leaving: HashMap::new(),
         })
     }
 
@@ -100,6 +105,8 @@ impl Tracer {
 
     fn handle(&mut self, outer: i32, change: Change) {
         tracing::trace!("{outer}: {change:?}");
+        // Any stop uses up an interruption that was asked for.
+        self.remind(outer);
         let result = match change {
             Change::Exited(code) => {
                 self.ended(outer, code << 8);
@@ -152,10 +159,12 @@ impl Tracer {
                     tid: thread.tid,
                 });
             }
+            self.leave_if_still(process.pid);
             return;
         }
         self.leaders.remove(&outer);
         self.frozen.remove(&process.pid);
+        self.leaving.remove(&process.pid);
         stats::report(&self.host, &process);
         if let Some(arrival) = self.arrivals.remove(&process.pid) {
             self.settle(arrival);
@@ -194,7 +203,7 @@ impl Tracer {
             image,
             pages,
             files,
-            link,
+            links,
         } = *arrival;
         let pid = image.pid;
         match rebuild::rebuild(&mut self.init, &image, &pages, &files, &self.filter) {
@@ -205,15 +214,20 @@ impl Tracer {
                     body.pid,
                     Arc::clone(&pool),
                     dispositions(&image.actions),
+                    Arc::default(),
                     self.host.stats,
                 ));
                 self.leaders.insert(body.pid, Arc::clone(&process));
-                let thread = Thread::new(pid, body.pid, Arc::clone(&process), Some(link));
-                self.host.add_thread(&Arc::new(thread));
-                pool.join(&self.host);
+                for ((outer, tid), link) in body.threads.iter().zip(links) {
+                    let thread = Thread::new(*tid, *outer, Arc::clone(&process), Some(link));
+                    self.host.add_thread(&Arc::new(thread));
+                    pool.join(&self.host);
+                }
                 self.deliver_waiting(&process);
-                if let Err(error) = ptrace::resume(body.pid, 0) {
-                    tracing::debug!("start body {pid}: {error}");
+                for (outer, tid) in body.threads {
+                    if let Err(error) = ptrace::resume(outer, 0) {
+                        tracing::debug!("start thread {tid} of body {pid}: {error}");
+                    }
                 }
                 if self.host.stats {
                     self.host.tell_home(&ToHome::Running { pid });
@@ -324,6 +338,10 @@ impl Tracer {
             return ptrace::listen(outer);
         }
         let takes = lock(&thread.state).takes.take();
+        let had_business = takes.is_some() || lock(&thread.state).suspend.is_some();
+        if !had_business && self.hold(outer, &thread)? {
+            return Ok(());
+        }
         if let Some(at) = takes {
             self.give_details(outer, &thread, at)?;
         }
@@ -375,6 +393,9 @@ impl Tracer {
         };
         let mut regs = ptrace::registers(outer)?;
         let memory = thread.process.memory();
+        if thread.process.is_leaving() && !self.births.contains_key(&outer) {
+            return make_again(outer, regs);
+        }
         if self.births.get(&outer).is_some_and(|birth| birth.pid != 0) {
             // The kernel restarts it because a signal waited.
             return self.release(outer);
@@ -382,14 +403,9 @@ impl Tracer {
         let started = self.host.observed.then(Instant::now);
         let birth = match Birth::read(&regs, memory, started) {
             Ok(birth) => birth,
-            Err(refusal) => {
-                regs.rax = match refusal {
-                    Refusal::Errno(errno) => -i64::from(errno),
-                    Refusal::GoHome(what) => {
-                        self.host.say_go_home(&thread.process, what);
-                        ENOSYS
-                    }
-                } as u64;
+            Err(Refusal::GoHome(what)) => return self.park(outer, &thread, what),
+            Err(Refusal::Errno(errno)) => {
+                regs.rax = -i64::from(errno) as u64;
                 regs.orig_rax = u64::MAX;
                 ptrace::set_registers(outer, &regs)?;
                 return ptrace::resume(outer, 0);
@@ -423,6 +439,7 @@ impl Tracer {
             return self.release(outer);
         }
         self.births.remove(&outer);
+        self.remind(outer);
         let mut regs = ptrace::registers(outer)?;
         regs.rax = answer as u64;
         regs.orig_rax = u64::MAX;
@@ -466,6 +483,7 @@ impl Tracer {
             birth.restore(&mut regs, memory);
             ptrace::set_registers(outer, &regs)?;
             self.births.remove(&outer);
+            self.remind(outer);
             let errno = -(regs.rax as i64);
             let reason = format!("its body could not be forked (errno {errno})");
             self.host.tell_home(&ToHome::Cannot {
@@ -483,6 +501,7 @@ impl Tracer {
         else {
             return ptrace::resume(parent, 0);
         };
+        self.remind(parent);
         let mut regs = ptrace::registers(parent)?;
         birth.restore(&mut regs, thread.process.memory());
         ptrace::set_registers(parent, &regs)?;
@@ -498,6 +517,11 @@ impl Tracer {
                 child,
                 Arc::clone(&thread.process.pool),
                 dispositions,
+                if birth.shares_memory() {
+                    Arc::clone(&thread.process.memory_shared)
+                } else {
+                    Arc::default()
+                },
                 self.host.stats,
             ));
             self.leaders.insert(child, Arc::clone(&process));
@@ -522,6 +546,7 @@ impl Tracer {
         let Some(birth) = self.newborn.remove(&child) else {
             return Ok(());
         };
+        self.remind(child);
         let mut regs = ptrace::registers(child)?;
         let files = MemoryFiles::default();
         let memory = BodyMemory {
@@ -551,6 +576,12 @@ impl Tracer {
                     let _ = ptrace::kill(process.outer, libc::SIGKILL);
                 }
             }
+            Order::GoHome {
+                pid,
+                reason,
+                decided,
+            } => self.asked_to_return(pid, reason, decided),
+            Order::Returned { pid, result } => self.returned(pid, result),
             Order::Home(message) => self.told_by_home(message),
             Order::Over => {}
         }
@@ -588,6 +619,8 @@ impl Tracer {
                     let _ = ptrace::resume(outer, 0);
                 }
             }
+            ToHost::Recall { pid } => self.recall(pid),
+            ToHost::Remain { pid, reason } => self.remain(pid, &reason),
             ToHost::Place { .. } | ToHost::Shutdown => {}
         }
     }

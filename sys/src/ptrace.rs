@@ -220,6 +220,55 @@ pub fn set_signal_info(pid: i32, info: &SignalInfo) -> io::Result<()> {
     request(libc::PTRACE_SETSIGINFO, pid, 0, &raw const info as u64).map(drop)
 }
 
+#[repr(C)]
+struct PeekArguments {
+    offset: u64,
+    flags: u32,
+    count: i32,
+}
+
+/// Signals that wait for a stopped tracee, with their details, oldest first:
+/// those for its process if `of_process`, else those for the thread alone.
+/// PTRACE_PEEKSIGINFO, ptrace(2).
+pub fn pending_signals(pid: i32, of_process: bool) -> io::Result<Vec<SignalInfo>> {
+    const AT_ONCE: usize = 32;
+    let mut all = Vec::new();
+    loop {
+        let arguments = PeekArguments {
+            offset: all.len() as u64,
+            flags: u32::from(of_process),
+            count: AT_ONCE as i32,
+        };
+        let mut infos = [const { AlignedInfo([0; 128]) }; AT_ONCE];
+        let got = request(
+            libc::PTRACE_PEEKSIGINFO,
+            pid,
+            &raw const arguments as u64,
+            &raw mut infos as u64,
+        )?;
+        all.extend(infos.iter().take(got.max(0) as usize).map(|info| info.0));
+        if (got as usize) < AT_ONCE {
+            return Ok(all);
+        }
+    }
+}
+
+/// Head and length of the robust list of thread `tid`, get_robust_list(2).
+pub fn robust_list(tid: i32) -> io::Result<(u64, u64)> {
+    let (mut head, mut bytes) = (0u64, 0u64);
+    // SAFETY: the kernel writes one word to each of two live locals.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_get_robust_list,
+            tid,
+            &raw mut head,
+            &raw mut bytes,
+        )
+    };
+    crate::check(result)?;
+    Ok((head, bytes))
+}
+
 /// Message of the last event: the child's pid after fork or clone, the former
 /// thread id after execve.
 pub fn event_message(pid: i32) -> io::Result<u64> {

@@ -136,6 +136,9 @@ fn finish(
     if !(result == EINTR || (-516..=-512).contains(&result)) {
         return Verdict::Answer(result);
     }
+    if thread.process.is_leaving() && !signals::is_due(thread, Some(temporary)) {
+        return Verdict::Answer(ERESTARTNOHAND);
+    }
     lock(&thread.state).suspend = Some(temporary);
     let (done, is_done) = mpsc::channel();
     worker.host.order(Order::Interrupt {

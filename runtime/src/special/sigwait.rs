@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use abi::GuestMemory;
 
-use crate::forward::{Verdict, Worker};
+use crate::forward::{ERESTARTNOINTR, Verdict, Worker};
 use crate::guest::Thread;
 use crate::host::{Order, lock};
 use crate::signals;
@@ -55,6 +55,9 @@ pub(super) fn wait(worker: &Worker, thread: &Arc<Thread>, args: &[u64; 6]) -> Ve
         }
         if sets.pending & !sets.blocked != 0 {
             return Verdict::Answer(-i64::from(libc::EINTR));
+        }
+        if thread.process.is_leaving() {
+            return Verdict::Answer(ERESTARTNOINTR);
         }
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         if left == Some(Duration::ZERO) {

@@ -1,0 +1,309 @@
+//! Deputies that become their processes again.
+//!
+//! 1. A process has to come home: its deputy's threads get all signals blocked,
+//!    so that those wait in the kernel here until the process itself takes them.
+//! 2. When that is done its host is told to send it.
+//! 3. Its image arrives: memory and state are made through the stub, then the
+//!    windows go and the registers come. From there on it runs natively.
+//!
+//! Before the registers are loaded any failure leaves the deputy a deputy, and
+//! the host is told to let the body go on. Nothing else lets it go on: who runs
+//! the process is decided here.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::mem;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
+
+use image::restore::{self, Returning};
+use image::{Image, ImageError};
+use lane::control::ToHost;
+use sys::ptrace;
+use sys::window::Slot;
+
+use super::{Result, Tracer, home_options};
+use crate::job::{DeputyThread, Returned, lock};
+
+/// All that can be.
+const ALL_SIGNALS: u64 = u64::MAX;
+
+/// What is to be done with a thread's signals at its next stop.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signals {
+    /// Nothing.
+    Leave,
+    /// Hold them back.
+    Hold,
+    /// No more.
+    Release,
+}
+
+/// A process that is to come home.
+pub(super) struct Expected {
+    /// Why.
+    reason: String,
+    /// Threads whose signals are not held back yet.
+    open: HashSet<i32>,
+    /// The host has been told to send it.
+    recalled: bool,
+    /// Stop signals, which cannot be held back otherwise.
+    stops: Vec<i32>,
+}
+
+impl Expected {
+    /// Keeps a stop signal until the process is here.
+    pub(super) fn keep_stop(&mut self, signal: i32) {
+        self.stops.push(signal);
+    }
+}
+
+impl Tracer {
+    fn threads_of(&self, pid: i32) -> Vec<i32> {
+        let own = self.tracees.iter().filter(|(_, t)| t.pid == pid);
+        own.map(|(tid, _)| *tid).collect()
+    }
+
+    /// A process has to come home.
+    pub(super) fn expect(&mut self, pid: i32, reason: String) -> Result<()> {
+        if !self.is_deputy(pid) || self.expected.contains_key(&pid) {
+            return Ok(());
+        }
+        let threads = self.threads_of(pid);
+        let expected = Expected {
+            reason,
+            open: threads.iter().copied().collect(),
+            recalled: false,
+            stops: Vec::new(),
+        };
+        self.expected.insert(pid, expected);
+        for tid in threads {
+            if let Some(tracee) = self.tracees.get_mut(&tid) {
+                tracee.signals = Signals::Hold;
+            }
+            // ESRCH: it has ended, which is seen next.
+            let _ = ptrace::interrupt(tid);
+        }
+        Ok(())
+    }
+
+    /// Does with a stopped thread's signals what was asked for.
+    pub(super) fn mind_signals(&mut self, tid: i32) -> Result<()> {
+        let Some(tracee) = self.tracees.get_mut(&tid) else {
+            return Ok(());
+        };
+        match mem::replace(&mut tracee.signals, Signals::Leave) {
+            Signals::Leave => {}
+            Signals::Hold => {
+                tracee.own_mask = Some(ptrace::signal_mask(tid)?);
+                ptrace::set_signal_mask(tid, ALL_SIGNALS)?;
+                let pid = tracee.pid;
+                self.is_held(pid, tid);
+            }
+            Signals::Release => {
+                if let Some(mask) = tracee.own_mask.take() {
+                    ptrace::set_signal_mask(tid, mask)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One thread fewer whose signals are not held back, by that or by its end.
+    pub(super) fn is_held(&mut self, pid: i32, tid: i32) {
+        if let Some(expected) = self.expected.get_mut(&pid) {
+            expected.open.remove(&tid);
+            if expected.open.is_empty() && !mem::replace(&mut expected.recalled, true) {
+                self.job.tell_host(&ToHost::Recall { pid });
+            }
+        }
+    }
+
+    /// A child of a deputy begins: with its parent's mask, which may be ours.
+    pub(super) fn newborn_signals(&mut self, child: i32, pid: i32) -> Result<()> {
+        if self.expected.is_empty() {
+            return Ok(());
+        }
+        ptrace::set_signal_mask(child, 0)?;
+        if self.expected.contains_key(&pid)
+            && let Some(tracee) = self.tracees.get_mut(&child)
+        {
+            tracee.signals = Signals::Hold;
+            self.mind_signals(child)?;
+        }
+        Ok(())
+    }
+
+    /// A process that was to come home has executed a program instead. Its mask
+    /// is that of the thread that did.
+    pub(super) fn forget_expected(&mut self, pid: i32, former: i32) -> Result<()> {
+        if self.expected.remove(&pid).is_none() {
+            return Ok(());
+        }
+        let own = self.tracees.get(&former).and_then(|t| t.own_mask);
+        match own {
+            Some(mask) if ptrace::signal_mask(pid)? | UNBLOCKABLE == ALL_SIGNALS => {
+                ptrace::set_signal_mask(pid, mask)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A process that was to come home goes on where it is.
+    pub(super) fn remains(&mut self, pid: i32, reason: &str) -> Result<()> {
+        let Some(expected) = self.expected.remove(&pid) else {
+            return Ok(());
+        };
+        tracing::info!("process {pid} stays where it is: {reason}");
+        for tid in self.threads_of(pid) {
+            if let Some(tracee) = self.tracees.get_mut(&tid) {
+                tracee.signals = Signals::Release;
+            }
+            let _ = ptrace::interrupt(tid);
+        }
+        for signal in expected.stops {
+            ptrace::kill(pid, signal)?;
+        }
+        Ok(())
+    }
+
+    /// Its image is here: it goes on at home.
+    pub(super) fn come_home(&mut self, returned: Returned) -> Result<()> {
+        let Returned {
+            pid,
+            image,
+            pages,
+            answer,
+        } = returned;
+        let made = self.restore(pid, &image, &pages);
+        let (threads, stops) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                let reason = match error {
+                    ImageError::Stays { reason, .. } => reason,
+                    other => other.to_string(),
+                };
+                let remains = self.remains(pid, &reason);
+                // Its lane is gone: so will be the body.
+                let _ = answer.send(Err(reason));
+                return remains;
+            }
+        };
+        let reason = self
+            .expected
+            .remove(&pid)
+            .map_or_else(String::new, |expected| {
+                let stops = expected.stops;
+                for signal in stops {
+                    // ESRCH: killed meanwhile.
+                    let _ = ptrace::kill(pid, signal);
+                }
+                expected.reason
+            });
+        for thread in &threads {
+            thread.is_over.store(true, Ordering::SeqCst);
+            lock(&self.job.threads).remove(&thread.tid);
+            if let Some(tracee) = self.tracees.get_mut(&thread.tid) {
+                tracee.thread = None;
+                tracee.own_mask = None;
+                tracee.interrupt = None;
+            }
+        }
+        let bytes = pages.len() as u64;
+        self.job.journal.came_home(pid, &reason, bytes);
+        let _ = answer.send(Ok(()));
+        for signal in stops {
+            let _ = ptrace::kill(pid, signal);
+        }
+        for thread in &threads {
+            // ESRCH: killed meanwhile.
+            let _ = ptrace::set_options(thread.tid, home_options(&self.job));
+            let _ = ptrace::resume(thread.tid, 0);
+        }
+        Ok(())
+    }
+
+    /// Makes the process. Its threads are stopped then.
+    fn restore(
+        &mut self,
+        pid: i32,
+        image: &Image,
+        pages: &[u8],
+    ) -> std::result::Result<(Vec<Arc<DeputyThread>>, Vec<i32>), ImageError> {
+        let refuse = |why: &str| ImageError::Refused(why.to_owned());
+        if !self.expected.get(&pid).is_some_and(|e| e.recalled) {
+            return Err(refuse("it was not recalled"));
+        }
+        let threads = self.image_threads(pid, image)?;
+        let files = self.image_files(image)?;
+        let deputy = &threads[0].deputy;
+        let windows = lock(&deputy.places).iter().map(|p| p.address).collect();
+        let mut slots: Vec<MutexGuard<'_, Slot>> = threads
+            .iter()
+            .map(|thread| thread.slot.try_lock())
+            .collect::<std::result::Result<_, _>>()
+            .map_err(|_| refuse("one of its threads is in a call"))?;
+        let mut returning = Returning {
+            threads: threads
+                .iter()
+                .zip(&mut slots)
+                .map(|(thread, slot)| restore::DeputyThread {
+                    tid: thread.tid,
+                    place: thread.place.address,
+                    slot,
+                })
+                .collect(),
+            windows,
+        };
+        returning.prepare(image, pages, &files)?;
+        let stops = returning.enter(image).inspect_err(|error| {
+            self.message(
+                pid,
+                &format!("process {pid} is lost on its way home: {error}"),
+            );
+            // ESRCH: it has ended.
+            let _ = ptrace::kill(pid, libc::SIGKILL);
+        })?;
+        drop(returning);
+        drop(slots);
+        Ok((threads, stops))
+    }
+
+    /// The deputy's threads in the image's order: what a host says is input.
+    fn image_threads(
+        &self,
+        pid: i32,
+        image: &Image,
+    ) -> std::result::Result<Vec<Arc<DeputyThread>>, ImageError> {
+        let known = |tid: i32| {
+            let tracee = self.tracees.get(&tid).filter(|t| t.pid == pid)?;
+            tracee.thread.clone()
+        };
+        let threads: Option<Vec<_>> = image.threads.iter().map(|t| known(t.tid)).collect();
+        match threads {
+            Some(threads) if threads.len() == self.threads_of(pid).len() => Ok(threads),
+            _ => Err(ImageError::Refused(
+                "its threads are not those of the process".into(),
+            )),
+        }
+    }
+
+    /// The files of the image, as they are here.
+    fn image_files(&self, image: &Image) -> std::result::Result<Vec<Arc<File>>, ImageError> {
+        let find = |wanted: &image::files::FileIdentity| {
+            let known = lock(&self.job.described).get(&wanted.digest).cloned();
+            let file = known.filter(|file| {
+                let found = self.job.digests.of(file);
+                found.is_ok_and(|(digest, _)| digest == wanted.digest)
+            });
+            file.ok_or_else(|| ImageError::Stays {
+                pid: image.pid,
+                reason: format!("{} has changed since it was mapped", wanted.path),
+            })
+        };
+        image.files.iter().map(find).collect()
+    }
+}
+
+/// SIGKILL and SIGSTOP are never in a mask.
+const UNBLOCKABLE: u64 = 1 << (libc::SIGKILL - 1) | 1 << (libc::SIGSTOP - 1);

@@ -1,0 +1,263 @@
+//! Restore: a deputy becomes the process it was, with the image of its body.
+//!
+//! While it is done nothing is delivered to the deputy: its signals wait in the
+//! kernel until its threads have their own masks again. Up to the last step it
+//! can be undone.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use sys::pidfd;
+use sys::ptrace::{self, Change, EVENT_STOP};
+use sys::window::Slot;
+
+use crate::ImageError;
+use crate::deputy::{GEOMETRY, raise_limits};
+use crate::rebuild::{borrowed_instruction, unmap_from_outside};
+use crate::remake::{Maker, load_registers};
+use crate::schema::{Image, PendingSignal, SignalAction};
+
+/// One thread of a deputy, waiting in its slot with all signals blocked.
+pub struct DeputyThread<'a> {
+    /// Its id.
+    pub tid: i32,
+    /// Address of its window in the deputy.
+    pub place: u64,
+    /// Its slot.
+    pub slot: &'a mut Slot,
+}
+
+/// A deputy that is to become its process again.
+pub struct Returning<'a> {
+    /// Its threads, in the order of the image's.
+    pub threads: Vec<DeputyThread<'a>>,
+    /// Addresses of all its windows.
+    pub windows: Vec<u64>,
+}
+
+impl Returning<'_> {
+    fn pid(&self) -> i32 {
+        self.threads.first().map_or(0, |thread| thread.tid)
+    }
+
+    /// The windows as ranges, in order.
+    fn kept(&self) -> Vec<(u64, u64)> {
+        let bytes = GEOMETRY.bytes() as u64;
+        let mut kept: Vec<_> = self.windows.iter().map(|at| (*at, at + bytes)).collect();
+        kept.sort_unstable();
+        kept
+    }
+
+    /// Whether image and deputy fit together.
+    fn check(&self, image: &Image, pages: &[u8], files: &[Arc<File>]) -> Result<(), ImageError> {
+        let pid = self.pid();
+        let own = self.threads.iter().map(|thread| thread.tid);
+        if image.pid != pid || !image.threads.iter().map(|t| t.tid).eq(own) {
+            return Err(ImageError::Refused(
+                "its threads are not those of the process".into(),
+            ));
+        }
+        if pages.len() as u64 != image.page_bytes() || files.len() != image.files.len() {
+            return Err(ImageError::Refused(
+                "pages or files do not match the image".into(),
+            ));
+        }
+        let kept = self.kept();
+        let is_in_the_way =
+            |m: &&crate::schema::Mapping| kept.iter().any(|(s, e)| m.start < *e && *s < m.end);
+        match image.mappings.iter().find(is_in_the_way) {
+            None => Ok(()),
+            Some(m) => Err(ImageError::Stays {
+                pid,
+                reason: format!("it has mapped {:x}, where its window is at home", m.start),
+            }),
+        }
+    }
+
+    /// Makes memory and state of the process from `image`, with the contents of
+    /// its pages, and `files` for its files.
+    ///
+    /// # Errors
+    /// The deputy is a deputy as before, but `ps` shows no arguments of it.
+    pub fn prepare(
+        &mut self,
+        image: &Image,
+        pages: &[u8],
+        files: &[Arc<File>],
+    ) -> Result<(), ImageError> {
+        self.check(image, pages, files)?;
+        let _limits = raise_limits(self.pid())?;
+        self.make(image, pages, files)
+            .inspect_err(|_| self.undo(image))
+    }
+
+    fn make(&mut self, image: &Image, pages: &[u8], files: &[Arc<File>]) -> Result<(), ImageError> {
+        let (pid, kept) = (self.pid(), self.kept());
+        let Some(leader) = self.threads.first_mut() else {
+            return Err(ImageError::Refused("a process without threads".into()));
+        };
+        let mut maker = Maker::new(pid, leader.place, leader.slot);
+        maker.unmap_all_but(&kept);
+        maker.run()?;
+        let (ours, numbers) = socket_pair(&mut maker)?;
+        let descriptors = maker.receive_files(ours.as_fd(), numbers[1], files)?;
+        let made = maker.make_memory(image, pages, &descriptors);
+        for fd in descriptors.iter().chain(&numbers) {
+            maker.add(libc::SYS_close, &[*fd], "close a descriptor");
+        }
+        maker.run()?;
+        made?;
+        maker.set_actions(&image.actions)?;
+        for (own, thread) in self.threads.iter_mut().zip(&image.threads) {
+            let mut maker = Maker::new(own.tid, own.place, own.slot);
+            maker.set_thread_state(thread)?;
+            let is_leader = own.tid == pid;
+            let waiting = image.pending.iter();
+            for signal in waiting.filter(|s| s.tid == own.tid || s.tid == 0 && is_leader) {
+                queue(&mut maker, pid, signal)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Back to a deputy: as far as it got is not known.
+    fn undo(&mut self, image: &Image) {
+        const SIG_IGN: u64 = 1;
+        let kept = self.kept();
+        for (own, thread) in self.threads.iter_mut().zip(&image.threads) {
+            let mut maker = Maker::new(own.tid, own.place, own.slot);
+            // Fails where it has not been registered.
+            maker.unregister_sequences(thread);
+            let _ = maker.run();
+        }
+        if let Some(leader) = self.threads.first_mut() {
+            let mut maker = Maker::new(leader.tid, leader.place, leader.slot);
+            let handled = image.actions.iter().filter(|a| a.action[0] != SIG_IGN);
+            let default: Vec<SignalAction> = handled
+                .map(|a| SignalAction {
+                    signal: a.signal,
+                    action: [0; 4],
+                })
+                .collect();
+            // Fails only if it has ended.
+            let _ = maker.set_actions(&default);
+            maker.unmap_all_but(&kept);
+            let _ = maker.run();
+        }
+    }
+
+    /// The last step: stops the threads, removes the windows, loads registers
+    /// and masks. The threads are stopped then; when they are resumed, the
+    /// process goes on. Returns stop signals that came meanwhile, to be sent again.
+    ///
+    /// # Errors
+    /// The process is lost: it cannot go on here.
+    pub fn enter(&mut self, image: &Image) -> Result<Vec<i32>, ImageError> {
+        let pid = self.pid();
+        let mut stops = Vec::new();
+        for thread in &self.threads {
+            stop(thread.tid, &mut stops)?;
+        }
+        let at = borrowed_instruction(pid, image).ok_or_else(|| ImageError::Stays {
+            pid,
+            reason: "its address space has no system call instruction to borrow".into(),
+        })?;
+        for window in &self.windows {
+            unmap_from_outside(pid, at, *window, GEOMETRY.bytes() as u64)?;
+        }
+        for (own, thread) in self.threads.iter().zip(&image.threads) {
+            load_registers(own.tid, thread)
+                .map_err(ImageError::step("load the registers", own.tid))?;
+        }
+        Ok(stops)
+    }
+}
+
+/// Interrupts thread `tid` and waits until it has stopped.
+pub fn stop(tid: i32, stops: &mut Vec<i32>) -> Result<(), ImageError> {
+    let step = |doing| ImageError::step(doing, tid);
+    loop {
+        ptrace::interrupt(tid).map_err(step("stop a thread"))?;
+        match ptrace::wait(tid, false).map_err(step("stop a thread"))? {
+            Some((
+                _,
+                Change::Event {
+                    event: EVENT_STOP,
+                    signal,
+                },
+            )) => {
+                if signal != libc::SIGTRAP {
+                    stops.push(signal);
+                }
+                return Ok(());
+            }
+            Some((_, Change::Exited(_) | Change::Killed { .. })) => {
+                return Err(ImageError::Stays {
+                    pid: tid,
+                    reason: "it has ended".into(),
+                });
+            }
+            Some((_, change)) => {
+                if let Change::Signal(signal) = change {
+                    stops.push(signal);
+                }
+                ptrace::resume(tid, 0).map_err(step("stop a thread"))?;
+            }
+            None => {}
+        }
+    }
+}
+
+/// A pair of sockets in the deputy. Returns a duplicate of the first, and the
+/// numbers of both.
+fn socket_pair(maker: &mut Maker<'_>) -> Result<(OwnedFd, [u64; 2]), ImageError> {
+    let pid = maker.tid;
+    let step = |doing| ImageError::step(doing, pid);
+    let kind = (libc::SOCK_STREAM | libc::SOCK_CLOEXEC) as u64;
+    let args = [libc::AF_UNIX as u64, kind, 0, maker.data_address()];
+    maker.add(libc::SYS_socketpair, &args, "make a socket for files");
+    maker.run()?;
+    let data = maker.slot.data();
+    let numbers = [0, 4].map(|at| {
+        let mut number = [0; 4];
+        number.copy_from_slice(&data[at..at + 4]);
+        u64::from(u32::from_ne_bytes(number))
+    });
+    let ours = pidfd::open(pid)
+        .and_then(|process| pidfd::getfd(process.as_fd(), numbers[0] as i32))
+        .map_err(step("fetch the socket for files"))?;
+    Ok((ours, numbers))
+}
+
+/// Makes a signal wait for the thread that serves the slot, or its process. It
+/// must be sent by the thread itself: only then may it say who sent it.
+fn queue(maker: &mut Maker<'_>, pid: i32, signal: &PendingSignal) -> Result<(), ImageError> {
+    let number = i32::from_ne_bytes([
+        signal.info[0],
+        signal.info[1],
+        signal.info[2],
+        signal.info[3],
+    ]) as u64;
+    let at = maker.data_address();
+    maker.slot.data()[..128].copy_from_slice(&signal.info);
+    let pid = pid as u64;
+    match signal.tid {
+        0 => {
+            let args = [pid, number, at];
+            maker.add(libc::SYS_rt_sigqueueinfo, &args, "keep a waiting signal");
+        }
+        tid => {
+            let args = [pid, tid as u64, number, at];
+            maker.add(libc::SYS_rt_tgsigqueueinfo, &args, "keep a waiting signal");
+        }
+    }
+    match maker.run() {
+        // A full queue of signals loses one natively, too.
+        Err(ImageError::Step { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => {
+            Ok(())
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,360 @@
+//! Bodies on their way home.
+//!
+//! 1. A thread makes a call that works only at home (or home wants the process):
+//!    home is asked, and from then on holds back the process's signals.
+//! 2. Home recalls it: all threads are told to stop. Calls that wait at home are
+//!    interrupted there; whatever comes of a call is first given to its thread.
+//! 3. When all stand still, the process is captured and its image sent.
+//! 4. Home has made the process of it: the body ends without a word. Or home
+//!    refuses: the threads go on as if nothing had been.
+//!
+//! Until home has answered, the body stands still; home starts the process only
+//! when it has all of it. So it runs in at most one place.
+
+use std::collections::HashSet;
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
+
+use image::capture::{self, StoppedThread, Surroundings};
+use image::maps;
+use image::{Image, ImageError};
+use lane::control::ToHome;
+use sys::ptrace::{self, Registers};
+
+use super::{Result, Tracer};
+use crate::guest::{Process, Thread};
+use crate::host::{Decision, Order, lock};
+use crate::{signals, stats};
+
+const ENOSYS: i64 = -(libc::ENOSYS as i64);
+
+/// A process on its way home.
+#[derive(Default)]
+pub(super) struct Leaving {
+    /// Workers that wait for the decision.
+    asked: Vec<Sender<Decision>>,
+    /// Threads (outer id) that stand at a call of the clone family.
+    parked: Vec<i32>,
+    /// Home holds back its signals: the threads are to stop.
+    recalled: bool,
+    /// Threads that stand still.
+    held: HashSet<i32>,
+    /// It has been captured, and home decides.
+    sent: bool,
+}
+
+impl Tracer {
+    /// A worker's thread makes a call that works only at home.
+    pub(super) fn asked_to_return(&mut self, pid: i32, reason: String, decided: Sender<Decision>) {
+        let answer = match self.process(pid) {
+            Some(process) => self.obstacle(&process),
+            None => Some("it is ending".to_owned()),
+        };
+        if let Some(obstacle) = answer {
+            // Fails if the worker is gone.
+            let _ = decided.send(Decision::Remains(obstacle));
+            return;
+        }
+        let is_new = !self.leaving.contains_key(&pid);
+        let leaving = self.leaving.entry(pid).or_default();
+        if leaving.recalled {
+            let _ = decided.send(Decision::Leaves);
+        } else {
+            leaving.asked.push(decided);
+        }
+        if is_new {
+            self.host.tell_home(&ToHome::AskReturn { pid, reason });
+        }
+    }
+
+    /// What keeps a process from going home, as far as it can be told beforehand.
+    fn obstacle(&self, process: &Arc<Process>) -> Option<String> {
+        let known = lock(&process.remains).clone();
+        if !known.is_empty() {
+            return Some(known);
+        }
+        let shared = |other: &&Arc<Process>| {
+            other.pid != process.pid && Arc::ptr_eq(&other.memory_shared, &process.memory_shared)
+        };
+        let other = self.leaders.values().find(shared)?;
+        Some(format!("it has the memory of process {}", other.pid))
+    }
+
+    /// A thread stands at a call of the clone family that works only at home:
+    /// there it stays until it is clear where the process goes.
+    pub(super) fn park(&mut self, outer: i32, thread: &Thread, what: &str) -> Result<()> {
+        let process = &thread.process;
+        if let Some(why) = self.obstacle(process) {
+            self.host.say_remains(process, what, &why);
+            return refuse(outer);
+        }
+        let pid = process.pid;
+        let is_new = !self.leaving.contains_key(&pid);
+        self.leaving.entry(pid).or_default().parked.push(outer);
+        if is_new {
+            let reason = format!("it called {what}");
+            self.host.tell_home(&ToHome::AskReturn { pid, reason });
+        }
+        Ok(())
+    }
+
+    /// Home holds back its signals and wants the process: its threads stop.
+    pub(super) fn recall(&mut self, pid: i32) {
+        let refusal = match self.process(pid) {
+            Some(_) if self.frozen.contains_key(&pid) => Some("it is stopped".to_owned()),
+            Some(process) => self.obstacle(&process),
+            // Its end is told, or its arrival is under way.
+            None => Some("it has no body now".to_owned()),
+        };
+        if let Some(reason) = refusal {
+            self.host.tell_home(&ToHome::Remains { pid, reason });
+            return;
+        }
+        let leaving = self.leaving.entry(pid).or_default();
+        leaving.recalled = true;
+        let parked = std::mem::take(&mut leaving.parked);
+        let asked = std::mem::take(&mut leaving.asked);
+        let threads = self.host.threads_of(pid);
+        for thread in &threads {
+            self.remind(thread.outer);
+        }
+        // Only now: who sees it relies on its thread stopping.
+        if let Some(process) = self.process(pid) {
+            process.leaving.store(true, Ordering::SeqCst);
+            process.changed();
+        }
+        for decided in asked {
+            let _ = decided.send(Decision::Leaves);
+        }
+        for outer in parked {
+            let again = ptrace::registers(outer).and_then(|regs| make_again(outer, regs));
+            if let Err(error) = again {
+                tracing::debug!("thread {outer} at its clone: {error}");
+            }
+        }
+        for thread in threads {
+            let request = lock(&thread.state).request;
+            if let Some(request) = request {
+                let tid = thread.tid;
+                self.host.tell_home(&ToHome::Interrupt { tid, request });
+            }
+        }
+    }
+
+    /// A thread of a process that leaves is to stop, or to stop again after
+    /// whatever it has just stopped for. Not between home's fork and its own,
+    /// which an interruption would make fail for ever.
+    pub(super) fn remind(&self, outer: i32) {
+        if self.leaving.is_empty() {
+            return;
+        }
+        if let Some(thread) = self.host.thread(outer)
+            && let Some(leaving) = self.leaving.get(&thread.process.pid)
+            && leaving.recalled
+            && !leaving.held.contains(&outer)
+            && !self.births.contains_key(&outer)
+        {
+            // ESRCH: it has ended.
+            let _ = ptrace::interrupt(outer);
+        }
+    }
+
+    /// A thread has stopped by our interruption. Returns whether it is held,
+    /// since its process leaves.
+    pub(super) fn hold(&mut self, outer: i32, thread: &Arc<Thread>) -> Result<bool> {
+        let pid = thread.process.pid;
+        let Some(leaving) = self.leaving.get_mut(&pid).filter(|l| l.recalled) else {
+            return Ok(false);
+        };
+        if self.births.contains_key(&outer) {
+            return Ok(false);
+        }
+        let due = signals::sets(outer).is_some_and(|sets| sets.pending & !sets.blocked != 0);
+        if due {
+            // A call that it interrupts must see it here.
+            return Ok(false);
+        }
+        let own = lock(&thread.state).suspended.take();
+        if let Some(own) = own {
+            let mut regs = ptrace::registers(outer)?;
+            regs.orig_rax = own.nr;
+            regs.rdi = own.rdi;
+            regs.rsi = own.rsi;
+            ptrace::set_registers(outer, &regs)?;
+        }
+        leaving.held.insert(outer);
+        self.leave_if_still(pid);
+        Ok(true)
+    }
+
+    /// If all threads stand still, captures the process and sends its image.
+    pub(super) fn leave_if_still(&mut self, pid: i32) {
+        let threads = self.host.threads_of(pid);
+        let Some(leaving) = self.leaving.get_mut(&pid) else {
+            return;
+        };
+        let still = |thread: &Arc<Thread>| leaving.held.contains(&thread.outer);
+        if leaving.sent || threads.is_empty() || !threads.iter().all(still) {
+            return;
+        }
+        leaving.sent = true;
+        let process = Arc::clone(&threads[0].process);
+        let mut pages = Vec::new();
+        let captured = self.capture(&process, &threads, &mut pages);
+        let image = match captured {
+            Ok(image) => image,
+            Err(error) => {
+                let reason = match error {
+                    ImageError::Stays { reason, .. } => reason,
+                    other => other.to_string(),
+                };
+                self.host.tell_home(&ToHome::Remains {
+                    pid,
+                    reason: reason.clone(),
+                });
+                return self.remain(pid, &reason);
+            }
+        };
+        stats::report(&self.host, &process);
+        let host = Arc::clone(&self.host);
+        let leader = Arc::clone(&threads[0]);
+        self.host.helpers.run(Box::new(move || {
+            let sent = match lock(&leader.link).as_mut() {
+                Some(link) => link.send_home(&image, &pages),
+                None => Ok(Err("its lane is gone".to_owned())),
+            };
+            let result = match sent {
+                Ok(answer) => answer,
+                Err(error) => {
+                    // Nobody can know what home has got: home decides by its end.
+                    tracing::debug!("send process {pid} home: {error}");
+                    host.tell_home(&ToHome::Cannot {
+                        pid,
+                        reason: format!("its lane, while it went home: {error}"),
+                    });
+                    return;
+                }
+            };
+            host.order(Order::Returned { pid, result });
+        }));
+    }
+
+    fn capture(
+        &self,
+        process: &Arc<Process>,
+        threads: &[Arc<Thread>],
+        pages: &mut Vec<u8>,
+    ) -> std::result::Result<Image, ImageError> {
+        process.captured.store(true, Ordering::SeqCst);
+        let stopped: Vec<StoppedThread> = threads
+            .iter()
+            .map(|thread| StoppedThread {
+                tid: thread.outer,
+                at_home: thread.tid,
+            })
+            .collect();
+        let others: Vec<i32> = self
+            .leaders
+            .values()
+            .filter(|other| other.outer != process.outer)
+            .map(|other| other.outer)
+            .collect();
+        let no_file = || std::io::Error::other("no file of home");
+        let mut surroundings = Surroundings {
+            identify: &mut |line| {
+                let home = self.host.files.home_of(line.inode, &line.name);
+                home.ok_or_else(no_file)
+            },
+            sharer: &|line| {
+                let mapped = |outer: &&i32| {
+                    let name = format!("/proc/{outer}/maps");
+                    let text = fs::read_to_string(name).unwrap_or_default();
+                    let mut lines = text.lines().filter_map(maps::parse_line);
+                    lines.any(|l| l.shared && (l.inode, l.device) == (line.inode, line.device))
+                };
+                others.iter().find(mapped).copied()
+            },
+        };
+        let mut image = capture::running(&stopped, &mut surroundings)?;
+        for waiting in &mut image.pending {
+            let word = |at: usize| {
+                let mut word = [0; 4];
+                word.copy_from_slice(&waiting.info[at..at + 4]);
+                i32::from_ne_bytes(word)
+            };
+            // Ours come from outside the namespace, which shows as pid 0.
+            let (signal, code, sender) = (word(0), word(8), word(16));
+            let is_ours = sender == 0 && (code == signals::SI_USER || code == signals::SI_TKILL);
+            if is_ours && let Some(info) = signals::take_incoming(process, signal) {
+                waiting.info = info;
+            }
+        }
+        capture::pages(&image, process.outer, pages)?;
+        Ok(image)
+    }
+
+    /// Home has decided.
+    pub(super) fn returned(&mut self, pid: i32, result: std::result::Result<(), String>) {
+        match result {
+            Ok(()) => {
+                self.leaving.remove(&pid);
+                self.waiting.remove(&pid);
+                self.sent.remove(&pid);
+                if let Some(process) = self.process(pid) {
+                    process.silent.store(true, Ordering::SeqCst);
+                    // ESRCH: it has been killed.
+                    let _ = ptrace::kill(process.outer, libc::SIGKILL);
+                }
+            }
+            Err(reason) => self.remain(pid, &reason),
+        }
+    }
+
+    /// The process goes on here.
+    pub(super) fn remain(&mut self, pid: i32, reason: &str) {
+        let Some(leaving) = self.leaving.remove(&pid) else {
+            return;
+        };
+        if let Some(process) = self.process(pid) {
+            *lock(&process.remains) = reason.to_owned();
+            process.captured.store(false, Ordering::SeqCst);
+            process.leaving.store(false, Ordering::SeqCst);
+        }
+        for decided in leaving.asked {
+            let _ = decided.send(Decision::Remains(reason.to_owned()));
+        }
+        for outer in leaving.parked {
+            if let Some(thread) = self.host.thread(outer) {
+                let what = "clone with new namespaces";
+                self.host.say_remains(&thread.process, what, reason);
+            }
+            // ESRCH: it has ended.
+            let _ = refuse(outer);
+        }
+        for outer in leaving.held {
+            let _ = ptrace::resume(outer, 0);
+        }
+    }
+}
+
+/// A thread at a seccomp stop is to make its call again, after the stop that
+/// has been asked of it.
+pub(super) fn make_again(outer: i32, mut regs: Registers) -> Result<()> {
+    regs.rip -= 2;
+    regs.rax = regs.orig_rax;
+    regs.orig_rax = u64::MAX;
+    ptrace::set_registers(outer, &regs)?;
+    ptrace::interrupt(outer)?;
+    ptrace::resume(outer, 0)
+}
+
+/// A thread at a seccomp stop gets ENOSYS for its call.
+fn refuse(outer: i32) -> Result<()> {
+    let mut regs = ptrace::registers(outer)?;
+    regs.rax = ENOSYS as u64;
+    regs.orig_rax = u64::MAX;
+    ptrace::set_registers(outer, &regs)?;
+    ptrace::resume(outer, 0)
+}
