@@ -34,6 +34,7 @@ fn job() -> Arc<Job> {
         target: 0,
         node: 2,
         nodes: 2,
+        shuffle_ms: None,
         log: None,
         stats: None,
         command: Vec::new(),

@@ -80,11 +80,17 @@ impl Journal {
         });
     }
 
+    /// A running process goes to `node` with so many bytes of pages.
+    pub(crate) fn departs(&self, pid: i32, node: u32, page_bytes: u64) {
+        tracing::info!(target: CALL, "[pid {pid}] +++ goes to node {node}; {page_bytes} bytes of pages +++");
+        self.note(|statistics, now_us| statistics.moved(pid, node, None, page_bytes, now_us));
+    }
+
     /// A process goes on at home, where it came with so many bytes of pages.
     pub(crate) fn came_home(&self, pid: i32, reason: &str, page_bytes: u64) {
         tracing::info!(target: CALL, "[pid {pid}] +++ comes home, {reason}; {page_bytes} bytes of pages +++");
         self.note(|statistics, now_us| {
-            statistics.came_home(pid, HOME_NODE, reason.to_owned(), page_bytes, now_us);
+            statistics.moved(pid, HOME_NODE, Some(reason.to_owned()), page_bytes, now_us);
         });
     }
 

@@ -5,6 +5,7 @@
 //! | `setup.rs` | what mosexec says at the start |
 //! | `job.rs` | the job: its deputies, its hosts, what threads ask of the tracer |
 //! | `tracer.rs` | the one thread that traces: births, execs, signals, ends |
+//! | `tracer/departing.rs` | processes that leave home while they run |
 //! | `tracer/exiting.rs` | the command's end, held until its statistics are written |
 //! | `lanes.rs` | one thread per lane: executes a guest's calls through its deputy |
 //! | `tracer/returning.rs` | deputies that become their processes again |

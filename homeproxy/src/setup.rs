@@ -29,6 +29,8 @@ pub struct Setup {
     pub node: u32,
     /// Nodes of the private cluster.
     pub nodes: u32,
+    /// Move every process every so many milliseconds.
+    pub shuffle_ms: Option<u64>,
     /// Filter of the log, `HOMENODE_LOG`; `None`: no log.
     pub log: Option<String>,
     /// File for the statistics; `-`: standard error.

@@ -154,17 +154,17 @@ impl Statistics {
         });
     }
 
-    /// It has moved to `node`, which is home, and goes on there.
-    pub(crate) fn came_home(
+    /// It has moved while it ran, to `node`: home for the reason given.
+    pub(crate) fn moved(
         &mut self,
         pid: i32,
         node: u32,
-        reason: String,
+        stays: Option<String>,
         bytes: u64,
         now_us: u64,
     ) {
         if let Some(process) = self.process(pid) {
-            process.stays = Some(reason);
+            process.stays = stays;
             process.migrations += 1;
             process.bytes += bytes;
             process.leave(now_us);

@@ -4,6 +4,7 @@
 //! execs and signals, and goes on. A deputy's signals are passed on to its
 //! body; what the body does with them comes back as an order.
 
+mod departing;
 mod exiting;
 mod returning;
 
@@ -13,6 +14,7 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use image::capture::{self, status_field};
@@ -26,6 +28,7 @@ use sys::{pidfd, stub};
 use crate::job::{Deputy, DeputyThread, EXECUTED, GONE, Job, Order, Place, STAYS, lock};
 use crate::procfs::OpenFiles;
 use crate::setup::{HOME_NODE, Setup};
+use departing::Departing;
 use exiting::Held;
 use returning::{Expected, Signals};
 
@@ -66,6 +69,9 @@ struct Tracee {
     signals: Signals,
     /// Its signal mask, while its signals are held back.
     own_mask: Option<u64>,
+    /// Of a leader: why the process has to stay at home until it executes
+    /// another program.
+    bound: Option<String>,
 }
 
 /// The tracer of one job.
@@ -82,6 +88,10 @@ pub(crate) struct Tracer {
     early: HashSet<i32>,
     /// Processes that are to come home.
     expected: HashMap<i32, Expected>,
+    /// Processes that are to leave home.
+    departing: HashMap<i32, Departing>,
+    /// How often all processes are moved, and when next.
+    shuffle: Option<(Duration, Instant)>,
     next_signal: u64,
 }
 
@@ -106,6 +116,11 @@ impl Tracer {
             held: None,
             early: HashSet::new(),
             expected: HashMap::new(),
+            departing: HashMap::new(),
+            shuffle: setup.shuffle_ms.map(|ms| {
+                let interval = Duration::from_millis(ms);
+                (interval, Instant::now() + interval)
+            }),
             next_signal: 1,
         };
         tracer.adopt(setup.target, setup.target, None);
@@ -125,6 +140,7 @@ impl Tracer {
             own_signal: None,
             signals: Signals::Leave,
             own_mask: None,
+            bound: None,
         };
         self.tracees.insert(tid, tracee);
     }
@@ -148,11 +164,37 @@ impl Tracer {
             }
             let patience_ms = self.patience_ms();
             self.job.bell.wait(patience_ms);
+            self.keep_time();
         }
+    }
+
+    /// Does what is due.
+    fn keep_time(&mut self) {
+        self.give_up_departures();
+        let now = Instant::now();
+        if let Some((interval, next)) = &mut self.shuffle
+            && *next <= now
+        {
+            *next = now + *interval;
+            self.shuffle();
+        }
+    }
+
+    /// Milliseconds to wait for news; -1: any time.
+    fn patience_ms(&mut self) -> i32 {
+        let shuffle = self.shuffle.map(|(_, next)| next);
+        let due = [self.held_until(), self.departures_until(), shuffle];
+        let Some(next) = due.into_iter().flatten().min() else {
+            return -1;
+        };
+        let left = next.saturating_duration_since(Instant::now());
+        left.as_millis() as i32 + 1
     }
 
     fn handle(&mut self, tid: i32, change: Change) {
         tracing::trace!("{tid}: {change:?}");
+        // Any stop uses up an interruption that was asked for.
+        self.remind(tid);
         let result = match change {
             Change::Exited(code) => {
                 self.ended(tid, code << 8);
@@ -196,8 +238,10 @@ impl Tracer {
         if tracee.pid == tid {
             self.job.journal.ended(tid, status);
             self.expected.remove(&tid);
+            self.departing.remove(&tid);
         } else {
             self.is_held(tracee.pid, tid);
+            self.leave_if_still(tracee.pid);
         }
         if tid == self.command {
             // Has been written when it was about to end, unless it was killed then.
@@ -230,6 +274,11 @@ impl Tracer {
                 let pid = process_of(child);
                 self.adopt(child, pid, None);
                 if pid == child {
+                    let of = self.tracees.get(&parent).map_or(parent, |t| t.pid);
+                    let bound = self.tracees.get(&of).and_then(|t| t.bound.clone());
+                    if let Some(tracee) = self.tracees.get_mut(&child) {
+                        tracee.bound = bound;
+                    }
                     self.journal_birth(child, parent, HOME_NODE);
                 }
             }
@@ -328,6 +377,9 @@ impl Tracer {
             return self.start_newborn(tid);
         }
         self.mind_signals(tid)?;
+        if self.hold_still(tid) {
+            return Ok(());
+        }
         let Some(tracee) = self.tracees.get_mut(&tid) else {
             return ptrace::resume(tid, 0);
         };
@@ -439,6 +491,7 @@ impl Tracer {
     fn executed(&mut self, pid: i32) -> Result<()> {
         let former = ptrace::event_message(pid)? as i32;
         self.forget_expected(pid, former)?;
+        self.departing.remove(&pid);
         let caller = self.tracees.get(&former).and_then(|t| t.thread.clone());
         self.forget_threads_of(pid, former);
         match self.send_away(pid, caller.as_deref()) {
@@ -575,7 +628,7 @@ impl Tracer {
                 }
                 Ok(())
             }
-            Order::AskReturn { pid, reason } => self.expect(pid, reason),
+            Order::AskReturn { pid, reason } => self.expect(pid, reason, true),
             Order::Remains { pid, reason } => self.remains(pid, &reason),
             Order::Return(returned) => self.come_home(*returned),
             Order::HostLost { reason } => {

@@ -149,6 +149,7 @@ pub fn running(
 fn capture_thread(thread: &StoppedThread, injector: &mut Injector) -> std::io::Result<Thread> {
     const ERESTART_RESTARTBLOCK: i64 = -516;
     const ERESTARTNOHAND: i64 = -514;
+    const ERESTARTNOINTR: i64 = -513;
     const SS_ONSTACK: u64 = 1;
     const PR_GET_TID_ADDRESS: u64 = 40;
     let tid = thread.tid;
@@ -158,6 +159,11 @@ fn capture_thread(thread: &StoppedThread, injector: &mut Injector) -> std::io::R
     // What a restart block knows stays behind: the call is made again.
     if regs.rax as i64 == ERESTART_RESTARTBLOCK {
         regs.rax = ERESTARTNOHAND as u64;
+    }
+    // Some calls end for a mere interruption. No handler has run, else the
+    // thread would stand at it.
+    if regs.rax as i64 == -i64::from(libc::EINTR) && regs.orig_rax as i64 >= 0 {
+        regs.rax = ERESTARTNOINTR as u64;
     }
     let rseq = ptrace::rseq(tid).unwrap_or_default();
     if rseq.address != 0 {
@@ -266,6 +272,15 @@ struct Mapped<'a, 'b> {
     last: Option<(Line, FileIdentity)>,
 }
 
+/// Whether process `pid` may leave home at all.
+///
+/// # Errors
+/// [`ImageError::Stays`] with the reason why not.
+pub fn may_leave(pid: i32) -> Result<(), ImageError> {
+    let status = proc_file(pid, "status").map_err(ImageError::step("read the status", pid))?;
+    refuse_foreign(pid, &String::from_utf8_lossy(&status))
+}
+
 /// Programs that must stay: other ABIs, gained privileges, own filters.
 fn refuse_foreign(pid: i32, status: &str) -> Result<(), ImageError> {
     let stays = |reason: &str| ImageError::Stays {
@@ -301,6 +316,13 @@ fn refuse_foreign(pid: i32, status: &str) -> Result<(), ImageError> {
         .and_then(|mut f| std::io::Read::read_exact(&mut f, &mut magic).map(|()| magic[4]));
     if !ended || matches!(class, Ok(1)) {
         return Err(stays("it is a 32-bit program"));
+    }
+    if status_field(status, "NSpid:").is_some_and(|pids| pids.split_whitespace().count() > 1) {
+        return Err(stays("it is in a pid namespace of its own"));
+    }
+    let user = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/user"));
+    if user(&pid.to_string()).ok() != user("self").ok() {
+        return Err(stays("it is in a user namespace of its own"));
     }
     if status_field(status, "Seccomp:").is_some_and(|mode| mode != "0") {
         return Err(stays("it runs under a seccomp filter of its own"));

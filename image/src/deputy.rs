@@ -15,7 +15,9 @@ use sys::ptrace::{self, Change, Registers};
 use sys::window::{Call, Geometry, Slot, Window};
 
 use crate::ImageError;
-use crate::schema::{Image, PAGE_BYTES};
+use crate::inject::{Injector, Loan};
+use crate::remake::{LOWEST, Maker, TASK_END};
+use crate::schema::{Image, PAGE_BYTES, SignalAction};
 
 /// Slots and buffers of a deputy: room for 16 threads or children before
 /// another window is needed, and for the largest call with its structures.
@@ -33,8 +35,8 @@ pub const PLACES: [u64; 4] = [
 ];
 /// Distance between the windows of one deputy.
 pub const WINDOW_STRIDE: u64 = 64 << 20;
-const TASK_END: u64 = 0x7fff_ffff_f000;
-const LOWEST: u64 = 0x1_0000;
+/// Flags of SIGCHLD that act where the children are.
+const CHILD_FLAGS: u64 = (libc::SA_NOCLDSTOP | libc::SA_NOCLDWAIT) as u64;
 const ALL_SIGNALS_BUT_TRAP: u64 = !(1 << (libc::SIGTRAP - 1));
 
 /// A mapped window and the leader's slot in it.
@@ -56,7 +58,7 @@ pub struct Deputised {
 /// # Errors
 /// The process is as it was before, stopped, and may go on natively.
 pub fn deputise(pid: i32, image: &Image) -> Result<Deputised, ImageError> {
-    let address = place(image).ok_or_else(|| ImageError::Stays {
+    let address = place(image, 1).ok_or_else(|| ImageError::Stays {
         pid,
         reason: "its address space has no room for the window".into(),
     })?;
@@ -94,6 +96,151 @@ pub fn deputise(pid: i32, image: &Image) -> Result<Deputised, ImageError> {
         address,
         slot,
         signals,
+    })
+}
+
+/// A window of a deputy.
+pub struct Standing {
+    /// Our mapping.
+    pub window: Arc<Window>,
+    /// Its address in the deputy.
+    pub address: u64,
+}
+
+/// Turns a process that was running, captured as `image`, into a deputy. All
+/// its threads are stopped by us; `image` has them in the order wanted for the
+/// slots. Returns its windows, and for each thread the window (an index) and
+/// slot that it serves. All signals of its threads are blocked.
+///
+/// # Errors
+/// [`ImageError::Stays`]: the process is as it was before, stopped. Another
+/// error: it has ended, or is lost.
+pub fn deputise_running(image: &Image) -> Result<(Vec<Standing>, Vec<(usize, Slot)>), ImageError> {
+    let pid = image.pid;
+    let step = |doing| ImageError::step(doing, pid);
+    let count = image.threads.len().div_ceil(GEOMETRY.slots);
+    let first = place(image, count as u64).ok_or_else(|| ImageError::Stays {
+        pid,
+        reason: "its address space has no room for the window".into(),
+    })?;
+    let _limits = raise_limits(pid)?;
+    let lines = crate::maps::read(pid).map_err(step("read the mappings"))?;
+    let mut injector = Injector::begin(pid, Loan::of(pid, &lines)?)
+        .map_err(step("take over the leading thread"))?;
+    let windows = (0..count as u64)
+        .map(|index| map_window_by(&mut injector, pid, first + index * WINDOW_STRIDE))
+        .collect::<Result<Vec<_>, _>>();
+    let taken = injector
+        .end()
+        .map_err(step("let go of the leading thread"))?;
+    for signal in taken {
+        ptrace::tgkill(pid, pid, signal).map_err(step("keep a signal"))?;
+    }
+    let windows = windows?;
+    let mut slots = Vec::new();
+    for (index, thread) in image.threads.iter().enumerate() {
+        let standing = &windows[index / GEOMETRY.slots];
+        let slot = standing
+            .window
+            .take_slot()
+            .ok_or_else(|| ImageError::Refused("a new window without a free slot".into()))?;
+        let step = |doing| ImageError::step(doing, thread.tid);
+        ptrace::set_signal_mask(thread.tid, u64::MAX).map_err(step("block the signals"))?;
+        let mut regs = ptrace::registers(thread.tid).map_err(step("read the registers"))?;
+        point_at_slot(
+            &mut regs,
+            standing.address,
+            standing.address + slot.offset(),
+        );
+        ptrace::set_registers(thread.tid, &regs).map_err(step("point it at the stub"))?;
+        ptrace::resume(thread.tid, 0).map_err(step("start the stub"))?;
+        slots.push((index / GEOMETRY.slots, slot));
+    }
+    forget_process(image, &windows, &mut slots)?;
+    Ok((windows, slots))
+}
+
+/// Of what a process has registered with the kernel nothing stays with a
+/// deputy; then its memory goes.
+fn forget_process(
+    image: &Image,
+    windows: &[Standing],
+    slots: &mut [(usize, Slot)],
+) -> Result<(), ImageError> {
+    const SIG_IGN: u64 = 1;
+    const ROBUST_LIST_BYTES: u64 = 24;
+    for (thread, (window, slot)) in image.threads.iter().zip(&mut *slots) {
+        let mut maker = Maker::new(thread.tid, windows[*window].address, slot);
+        maker.unregister_sequences(thread);
+        let nothing = [0, ROBUST_LIST_BYTES];
+        maker.add(
+            libc::SYS_set_robust_list,
+            &nothing,
+            "forget the robust list",
+        );
+        maker.add(libc::SYS_set_tid_address, &[0], "forget the tid's address");
+        maker.run()?;
+    }
+    let Some((window, slot)) = slots.first_mut() else {
+        return Ok(());
+    };
+    let mut maker = Maker::new(image.pid, windows[*window].address, slot);
+    let handled = image.actions.iter().filter(|a| a.action[0] > SIG_IGN);
+    let default: Vec<SignalAction> = handled
+        .map(|a| {
+            let flags = match a.signal {
+                libc::SIGCHLD => a.action[1] & CHILD_FLAGS,
+                _ => 0,
+            };
+            SignalAction {
+                signal: a.signal,
+                action: [0, flags, 0, 0],
+            }
+        })
+        .collect();
+    maker.set_actions(&default)?;
+    let bytes = GEOMETRY.bytes() as u64;
+    let mut keep: Vec<_> = windows
+        .iter()
+        .map(|standing| (standing.address, standing.address + bytes))
+        .chain(arguments(image))
+        .collect();
+    keep.sort_unstable();
+    maker.unmap_all_but(&keep);
+    maker.run()
+}
+
+/// Makes a window at `address` by calls of a stopped thread.
+fn map_window_by(injector: &mut Injector, pid: i32, address: u64) -> Result<Standing, ImageError> {
+    let step = |doing| ImageError::step(doing, pid);
+    let bytes = GEOMETRY.bytes() as u64;
+    let at = injector
+        .put(b"homenode-window\0")
+        .map_err(step("name the window"))?;
+    let mut call = |nr, args: &[u64], doing| match injector.call(nr, args) {
+        Ok(result) if result >= 0 => Ok(result as u64),
+        Ok(errno) => Err(ImageError::Stays {
+            pid,
+            reason: format!("{doing}: {}", io::Error::from_raw_os_error(-errno as i32)),
+        }),
+        Err(error) => Err(step(doing)(error)),
+    };
+    let flags = u64::from(libc::MFD_CLOEXEC);
+    let fd = call(libc::SYS_memfd_create, &[at, flags], "make the window")?;
+    let made = call(libc::SYS_ftruncate, &[fd, bytes], "size the window").and_then(|_| {
+        let flags = (libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE) as u64;
+        let args = [address, bytes, 7, flags, fd, 0];
+        call(libc::SYS_mmap, &args, "map the window")
+    });
+    let window = made.and_then(|_| {
+        let process = pidfd::open(pid).map_err(step("open the process"))?;
+        let file = pidfd::getfd(process.as_fd(), fd as i32).map_err(step("fetch the window"))?;
+        Window::create(&File::from(file), GEOMETRY).map_err(step("map the window here"))
+    });
+    call(libc::SYS_close, &[fd], "close the window's descriptor")?;
+    Ok(Standing {
+        window: window?,
+        address,
     })
 }
 
@@ -140,9 +287,9 @@ pub fn raise_limits(pid: i32) -> Result<Vec<Raised>, ImageError> {
     }
 }
 
-/// First place for the window that no mapping of `image` touches.
-fn place(image: &Image) -> Option<u64> {
-    let bytes = GEOMETRY.bytes() as u64;
+/// First place for `count` windows that no mapping of `image` touches.
+fn place(image: &Image, count: u64) -> Option<u64> {
+    let bytes = (count - 1) * WINDOW_STRIDE + GEOMETRY.bytes() as u64;
     PLACES.into_iter().find(|at| {
         image
             .mappings
@@ -253,17 +400,20 @@ fn map_window_code(address: u64) -> Vec<u8> {
     c
 }
 
+/// The pages of arguments and environment.
+fn arguments(image: &Image) -> Option<(u64, u64)> {
+    let (from, to) = (image.mm.arg_start, image.mm.env_end);
+    (from != 0 && to > from).then(|| {
+        let start = from / PAGE_BYTES * PAGE_BYTES;
+        (start, to.next_multiple_of(PAGE_BYTES))
+    })
+}
+
 /// Calls that close descriptor `fd` and unmap all but the window and the pages
 /// of arguments and environment.
 fn drop_memory(image: &Image, window: u64, window_bytes: u64, fd: u64) -> Vec<Call> {
     let mut keep = vec![(window, window + window_bytes)];
-    let (from, to) = (image.mm.arg_start, image.mm.env_end);
-    if from != 0 && to > from {
-        keep.push((
-            from / PAGE_BYTES * PAGE_BYTES,
-            to.next_multiple_of(PAGE_BYTES),
-        ));
-    }
+    keep.extend(arguments(image));
     keep.sort_unstable();
     let mut calls = vec![Call::new(libc::SYS_close, &[fd])];
     let mut at = LOWEST;

@@ -119,6 +119,14 @@ pub fn read(pid: i32) -> io::Result<Vec<Line>> {
         .collect())
 }
 
+/// Whether process `pid` has the shared memory of `line` mapped, too.
+pub fn shares(pid: i32, line: &Line) -> bool {
+    let same =
+        |other: &Line| other.shared && (other.inode, other.device) == (line.inode, line.device);
+    // Unreadable: it has just ended.
+    read(pid).is_ok_and(|lines| lines.iter().any(same))
+}
+
 /// All mappings of `pid`, by address, with their flags.
 pub fn read_with_flags(pid: i32) -> io::Result<Vec<Line>> {
     let text = crate::proc_file(pid, "smaps")?;

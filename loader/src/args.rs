@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Make a private cluster of N nodes on this machine for this command; node 1 is home
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(NODES_MAX)))]
     embedded: Option<u32>,
+    /// Move every process of the command between home and the other node every MS milliseconds
+    #[arg(long, value_name = "MS", requires = "on", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) shuffle: Option<u64>,
     /// At the end, write statistics as JSON to FILE (-: standard error)
     #[arg(long, value_name = "FILE")]
     pub(crate) stats: Option<PathBuf>,

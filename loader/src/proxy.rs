@@ -47,6 +47,7 @@ pub(crate) fn start(args: &Args, node: u32) -> anyhow::Result<()> {
         target: std::process::id() as i32,
         node,
         nodes: args.nodes(),
+        shuffle_ms: args.shuffle,
         log,
         stats: stats.map(|path| path.to_string_lossy().into_owned()),
         command: args.shown_command(),

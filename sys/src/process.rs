@@ -132,6 +132,15 @@ pub fn may_execute(program: &std::path::Path) -> bool {
     })
 }
 
+/// Whether two processes have the same memory, as by vfork(2): kcmp(2). An
+/// error where the kernel cannot tell, or one of them has ended.
+pub fn have_same_memory(one: i32, other: i32) -> io::Result<bool> {
+    const KCMP_VM: i32 = 1;
+    // SAFETY: no pointers are passed.
+    let ret = unsafe { libc::syscall(libc::SYS_kcmp, one, other, KCMP_VM, 0, 0) };
+    crate::check(ret).map(|order| order == 0)
+}
+
 /// prctl(2) option that no kernel has; a runtime answers it with 1.
 pub const JOB_QUERY: u64 = 0x4d4f_5349;
 

@@ -66,15 +66,14 @@ impl Tracer {
         }
     }
 
-    /// Milliseconds to wait for news; -1: any time.
-    pub(super) fn patience_ms(&mut self) -> i32 {
-        let Some(held) = &self.held else { return -1 };
-        let left = held.until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+    /// How long the command is held, if it is.
+    pub(super) fn held_until(&mut self) -> Option<Instant> {
+        let until = self.held.as_ref()?.until;
+        if until <= Instant::now() {
             self.command_over();
-            return -1;
+            return None;
         }
-        left.as_millis() as i32 + 1
+        Some(until)
     }
 
     /// The command ends with `status`.

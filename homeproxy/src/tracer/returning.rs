@@ -19,7 +19,7 @@ use std::sync::{Arc, MutexGuard};
 use image::restore::{self, Returning};
 use image::{Image, ImageError};
 use lane::control::ToHost;
-use sys::ptrace;
+use sys::ptrace::{self, options};
 use sys::window::Slot;
 
 use super::{Result, Tracer, home_options};
@@ -43,6 +43,8 @@ pub(super) enum Signals {
 pub(super) struct Expected {
     /// Why.
     reason: String,
+    /// That keeps it there.
+    binds: bool,
     /// Threads whose signals are not held back yet.
     open: HashSet<i32>,
     /// The host has been told to send it.
@@ -59,19 +61,21 @@ impl Expected {
 }
 
 impl Tracer {
-    fn threads_of(&self, pid: i32) -> Vec<i32> {
+    pub(super) fn threads_of(&self, pid: i32) -> Vec<i32> {
         let own = self.tracees.iter().filter(|(_, t)| t.pid == pid);
         own.map(|(tid, _)| *tid).collect()
     }
 
-    /// A process has to come home.
-    pub(super) fn expect(&mut self, pid: i32, reason: String) -> Result<()> {
+    /// A process has to come home. `binds`: it stays there until it executes
+    /// another program.
+    pub(super) fn expect(&mut self, pid: i32, reason: String, binds: bool) -> Result<()> {
         if !self.is_deputy(pid) || self.expected.contains_key(&pid) {
             return Ok(());
         }
         let threads = self.threads_of(pid);
         let expected = Expected {
             reason,
+            binds,
             open: threads.iter().copied().collect(),
             recalled: false,
             stops: Vec::new(),
@@ -103,6 +107,9 @@ impl Tracer {
             Signals::Release => {
                 if let Some(mask) = tracee.own_mask.take() {
                     ptrace::set_signal_mask(tid, mask)?;
+                }
+                if tracee.thread.is_some() {
+                    ptrace::set_options(tid, home_options(&self.job) | options::EXITKILL)?;
                 }
             }
         }
@@ -189,17 +196,9 @@ impl Tracer {
                 return remains;
             }
         };
-        let reason = self
-            .expected
-            .remove(&pid)
-            .map_or_else(String::new, |expected| {
-                let stops = expected.stops;
-                for signal in stops {
-                    // ESRCH: killed meanwhile.
-                    let _ = ptrace::kill(pid, signal);
-                }
-                expected.reason
-            });
+        let Some(expected) = self.expected.remove(&pid) else {
+            return Ok(());
+        };
         for thread in &threads {
             thread.is_over.store(true, Ordering::SeqCst);
             lock(&self.job.threads).remove(&thread.tid);
@@ -209,10 +208,14 @@ impl Tracer {
                 tracee.interrupt = None;
             }
         }
+        if let Some(leader) = self.tracees.get_mut(&pid).filter(|_| expected.binds) {
+            leader.bound = Some(expected.reason.clone());
+        }
         let bytes = pages.len() as u64;
-        self.job.journal.came_home(pid, &reason, bytes);
+        self.job.journal.came_home(pid, &expected.reason, bytes);
         let _ = answer.send(Ok(()));
-        for signal in stops {
+        for signal in expected.stops.into_iter().chain(stops) {
+            // ESRCH: killed meanwhile.
             let _ = ptrace::kill(pid, signal);
         }
         for thread in &threads {

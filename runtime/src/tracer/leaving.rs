@@ -12,7 +12,6 @@
 //! when it has all of it. So it runs in at most one place.
 
 use std::collections::HashSet;
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
@@ -268,12 +267,7 @@ impl Tracer {
                 home.ok_or_else(no_file)
             },
             sharer: &|line| {
-                let mapped = |outer: &&i32| {
-                    let name = format!("/proc/{outer}/maps");
-                    let text = fs::read_to_string(name).unwrap_or_default();
-                    let mut lines = text.lines().filter_map(maps::parse_line);
-                    lines.any(|l| l.shared && (l.inode, l.device) == (line.inode, line.device))
-                };
+                let mapped = |outer: &&i32| maps::shares(**outer, line);
                 others.iter().find(mapped).copied()
             },
         };

@@ -1,0 +1,286 @@
+//! Processes that leave home while they run.
+//!
+//! 1. All threads are interrupted. A call that one of them waits in has not
+//!    happened: where the process goes on, the kernel makes it again.
+//! 2. When all stand still the process is captured and becomes a deputy, whose
+//!    signals wait until that is done.
+//! 3. The host is told to fetch it.
+//!
+//! Up to the first step of making a deputy any refusal leaves the process as it
+//! was. Afterwards the image exists once, here, until the host fetches it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use image::ImageError;
+use image::capture::{self, StoppedThread, Surroundings};
+use image::deputy::{self, Standing};
+use image::maps;
+use lane::control::ToHost;
+use sys::{pidfd, process, ptrace};
+
+use super::Tracer;
+use super::returning::Signals;
+use crate::job::{Deputy, DeputyThread, Place, lock};
+use crate::procfs::OpenFiles;
+use crate::setup::HOME_NODE;
+
+/// Longest time until all threads of a process stand still. One that has made a
+/// child by vfork does not before the child executes a program.
+const STILL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A process that is to leave.
+pub(super) struct Departing {
+    /// Threads that stand still.
+    held: HashSet<i32>,
+    until: Instant,
+}
+
+impl Tracer {
+    /// A process is to leave home, where it runs.
+    ///
+    /// # Errors
+    /// In words, why it does not.
+    pub(super) fn depart(&mut self, pid: i32) -> std::result::Result<(), String> {
+        if self.job.node == HOME_NODE {
+            return Err("there is no other node".into());
+        }
+        let Some(leader) = self.tracees.get(&pid).filter(|t| t.pid == pid) else {
+            return Err("there is no such process in the job".into());
+        };
+        if leader.thread.is_some() {
+            return Err("it is there already".into());
+        }
+        if let Some(reason) = &leader.bound {
+            return Err(reason.clone());
+        }
+        if self.departing.contains_key(&pid) {
+            return Err("it is leaving already".into());
+        }
+        let threads = self.threads_of(pid);
+        if threads.iter().any(|tid| self.tracees[tid].stopped) {
+            return Err("it is stopped".into());
+        }
+        capture::may_leave(pid).map_err(in_words)?;
+        let departing = Departing {
+            held: HashSet::new(),
+            until: Instant::now() + STILL_TIMEOUT,
+        };
+        self.departing.insert(pid, departing);
+        for tid in threads {
+            // ESRCH: it has ended.
+            let _ = ptrace::interrupt(tid);
+        }
+        Ok(())
+    }
+
+    /// A thread of a process that leaves is to stop again after whatever it has
+    /// just stopped for.
+    pub(super) fn remind(&self, tid: i32) {
+        if self.departing.is_empty() {
+            return;
+        }
+        if let Some(tracee) = self.tracees.get(&tid)
+            && let Some(departing) = self.departing.get(&tracee.pid)
+            && !departing.held.contains(&tid)
+        {
+            // ESRCH: it has ended.
+            let _ = ptrace::interrupt(tid);
+        }
+    }
+
+    /// A thread has stopped by our interruption. Returns whether it is held,
+    /// since its process leaves.
+    pub(super) fn hold_still(&mut self, tid: i32) -> bool {
+        let Some(pid) = self.tracees.get(&tid).map(|t| t.pid) else {
+            return false;
+        };
+        let Some(departing) = self.departing.get_mut(&pid) else {
+            return false;
+        };
+        if has_due_signal(tid) {
+            // A call that it interrupts must see it here.
+            return false;
+        }
+        departing.held.insert(tid);
+        self.leave_if_still(pid);
+        true
+    }
+
+    /// If all threads stand still, the process leaves, or goes on here.
+    pub(super) fn leave_if_still(&mut self, pid: i32) {
+        let threads = self.threads_of(pid);
+        let Some(departing) = self.departing.get(&pid) else {
+            return;
+        };
+        if threads.is_empty() || !threads.iter().all(|tid| departing.held.contains(tid)) {
+            return;
+        }
+        self.departing.remove(&pid);
+        let Err(error) = self.leave(pid, &threads) else {
+            return;
+        };
+        match error {
+            ImageError::Stays { reason, .. } => {
+                tracing::info!("process {pid} stays at home: {reason}");
+                self.release(&threads);
+            }
+            lost => {
+                self.message(
+                    pid,
+                    &format!("process {pid} is lost while it left home: {lost}"),
+                );
+                // ESRCH: it has ended.
+                let _ = ptrace::kill(pid, libc::SIGKILL);
+            }
+        }
+    }
+
+    fn release(&self, threads: &[i32]) {
+        for tid in threads {
+            // ESRCH: killed meanwhile.
+            let _ = ptrace::resume(*tid, 0);
+        }
+    }
+
+    /// Processes of which a thread does not stop go on at home.
+    pub(super) fn give_up_departures(&mut self) {
+        let now = Instant::now();
+        let late: Vec<i32> = self
+            .departing
+            .iter()
+            .filter(|(_, departing)| departing.until <= now)
+            .map(|(pid, _)| *pid)
+            .collect();
+        for pid in late {
+            if let Some(departing) = self.departing.remove(&pid) {
+                let held: Vec<i32> = departing.held.into_iter().collect();
+                tracing::info!("process {pid} stays at home: one of its threads does not stop");
+                self.release(&held);
+            }
+        }
+    }
+
+    /// When the next one is given up.
+    pub(super) fn departures_until(&self) -> Option<Instant> {
+        self.departing
+            .values()
+            .map(|departing| departing.until)
+            .min()
+    }
+
+    /// All threads stand still: a deputy is made, and the host told.
+    fn leave(&mut self, pid: i32, threads: &[i32]) -> std::result::Result<(), ImageError> {
+        capture::may_leave(pid)?;
+        let mut stopped: Vec<StoppedThread> = threads
+            .iter()
+            .map(|tid| StoppedThread {
+                tid: *tid,
+                at_home: *tid,
+            })
+            .collect();
+        stopped.sort_by_key(|thread| (thread.tid != pid, thread.tid));
+        let own = |(tid, tracee): (&i32, &super::Tracee)| {
+            (*tid == tracee.pid && *tid != pid).then_some(*tid)
+        };
+        let others: Vec<i32> = self.tracees.iter().filter_map(own).collect();
+        let twin = |other: &&i32| process::have_same_memory(pid, **other).unwrap_or(true);
+        if let Some(other) = others.iter().find(twin) {
+            return Err(ImageError::Stays {
+                pid,
+                reason: format!("it has the memory of process {other}"),
+            });
+        }
+        let mut surroundings = Surroundings {
+            identify: &mut |line| capture::at_home(line, &self.job.digests),
+            sharer: &|line| {
+                others
+                    .iter()
+                    .find(|other| maps::shares(**other, line))
+                    .copied()
+            },
+        };
+        let image = capture::running(&stopped, &mut surroundings)?;
+        let mut pages = Vec::with_capacity(image.page_bytes() as usize);
+        capture::pages(&image, pid, &mut pages)?;
+        self.offer_files(&image);
+        let step = |doing| ImageError::step(doing, pid);
+        let pidfd = pidfd::open(pid).map_err(step("open the process"))?;
+        let proc_files = OpenFiles::find(pid);
+        self.job
+            .journal
+            .departs(pid, self.job.node, pages.len() as u64);
+        let (windows, slots) = deputy::deputise_running(&image)?;
+        let places: Vec<Place> = windows
+            .into_iter()
+            .map(|Standing { window, address }| Place { window, address })
+            .collect();
+        let deputy = Arc::new(Deputy {
+            pid,
+            pidfd,
+            places: Mutex::new(places.clone()),
+            signals: 0.into(),
+            parent: 0.into(),
+            image: Mutex::new(Some((image, pages))),
+            proc_files,
+        });
+        let mut made = HashMap::new();
+        for (thread, (window, slot)) in stopped.iter().zip(slots) {
+            let place = places[window].clone();
+            let thread = DeputyThread::new(thread.tid, Arc::clone(&deputy), place, slot);
+            made.insert(thread.tid, Arc::new(thread));
+        }
+        for (tid, thread) in made {
+            lock(&self.job.threads).insert(tid, Arc::clone(&thread));
+            if let Some(tracee) = self.tracees.get_mut(&tid) {
+                tracee.thread = Some(thread);
+                tracee.own_mask = Some(0);
+                tracee.signals = Signals::Release;
+            }
+            // ESRCH: it has ended, which is seen next.
+            let _ = ptrace::interrupt(tid);
+        }
+        self.job.tell_host(&ToHost::Place { pid });
+        Ok(())
+    }
+
+    /// Moves every process of the job that can move: away, or home.
+    pub(super) fn shuffle(&mut self) {
+        let leaders: Vec<(i32, bool)> = self
+            .tracees
+            .iter()
+            .filter(|(tid, tracee)| **tid == tracee.pid)
+            .map(|(tid, tracee)| (*tid, tracee.thread.is_some()))
+            .collect();
+        for (pid, is_away) in leaders {
+            let moves = if is_away {
+                self.expect(pid, "it is shuffled".into(), false)
+                    .map_err(|error| error.to_string())
+            } else {
+                self.depart(pid)
+            };
+            if let Err(why) = moves {
+                tracing::debug!("process {pid} is not shuffled: {why}");
+            }
+        }
+    }
+}
+
+/// Whether a signal waits that the thread does not block.
+fn has_due_signal(tid: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+    let set = |name| {
+        capture::status_field(&status, name)
+            .and_then(|hex| u64::from_str_radix(hex, 16).ok())
+            .unwrap_or(0)
+    };
+    (set("SigPnd:") | set("ShdPnd:")) & !set("SigBlk:") != 0
+}
+
+fn in_words(error: ImageError) -> String {
+    match error {
+        ImageError::Stays { reason, .. } => reason,
+        other => other.to_string(),
+    }
+}
