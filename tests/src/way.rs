@@ -12,6 +12,8 @@ pub enum Way {
     AtHome,
     /// Under `mosexec`, on the second node of a private cluster on this machine.
     Elsewhere,
+    /// As that, and moved home and away again all the time.
+    Shuffled,
 }
 
 impl Way {
@@ -21,6 +23,7 @@ impl Way {
             Way::Native => None,
             Way::AtHome => Some(&["--home"]),
             Way::Elsewhere => Some(&["--embedded", "2", "--on", "2"]),
+            Way::Shuffled => Some(&["--embedded", "2", "--on", "2", "--shuffle", "30"]),
         }
     }
 

@@ -5,7 +5,7 @@
 use homenode_tests::{Way, check, guest, guest_names};
 
 /// One test function per program and way; `needs_home` programs use what no call can forward, so
-/// that they have to migrate home first; `seen_traced` ones see at home that they are traced, and
+/// that they go home; `seen_traced` ones see at home that they are traced, and
 /// `only_native` ones cannot do without a tracer of their own; `gap` ones use what the README's limits name.
 macro_rules! guests {
     (
@@ -39,11 +39,7 @@ macro_rules! guests {
         }
         mod elsewhere {
             $(#[test] fn $name() { super::check(super::Way::Elsewhere, &super::guest(stringify!($name))) })*
-            $(
-                #[test]
-                #[ignore = "needs a process to migrate home while it runs"]
-                fn $bound() { super::check(super::Way::Elsewhere, &super::guest(stringify!($bound))) }
-            )*
+            $(#[test] fn $bound() { super::check(super::Way::Elsewhere, &super::guest(stringify!($bound))) })*
             $(
                 #[test]
                 #[ignore = "a gap that the README's limits name"]
@@ -54,6 +50,10 @@ macro_rules! guests {
                 #[ignore = "the home proxy traces it, which it can see"]
                 fn $native() { super::check(super::Way::Elsewhere, &super::guest(stringify!($native))) }
             )*
+        }
+        mod shuffled {
+            $(#[test] fn $name() { super::check(super::Way::Shuffled, &super::guest(stringify!($name))) })*
+            $(#[test] fn $bound() { super::check(super::Way::Shuffled, &super::guest(stringify!($bound))) })*
         }
         // Elsewhere as all others.
         mod elsewhere_traced {

@@ -20,6 +20,9 @@ macro_rules! programs {
         mod elsewhere {
             $(#[test] fn $name() { super::run(super::Way::Elsewhere, super::$name()) })*
         }
+        mod shuffled {
+            $(#[test] fn $name() { super::run(super::Way::Shuffled, super::$name()) })*
+        }
     };
 }
 
