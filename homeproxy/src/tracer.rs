@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use image::capture::{self, status_field};
 use image::deputy::{self, Deputised, point_at_slot};
+use image::timeout::Shortenings;
 use image::{Image, ImageError};
 use lane::control::ToHost;
 use sys::ptrace::{self, Change, EVENT_STOP, options};
@@ -90,6 +91,8 @@ pub(crate) struct Tracer {
     expected: HashMap<i32, Expected>,
     /// Processes that are to leave home.
     departing: HashMap<i32, Departing>,
+    /// Threads that make an interrupted call again.
+    shortenings: Shortenings,
     /// How often all processes are moved, and when next.
     shuffle: Option<(Duration, Instant)>,
     next_signal: u64,
@@ -117,6 +120,7 @@ impl Tracer {
             early: HashSet::new(),
             expected: HashMap::new(),
             departing: HashMap::new(),
+            shortenings: Shortenings::default(),
             shuffle: setup.shuffle_ms.map(|ms| {
                 let interval = Duration::from_millis(ms);
                 (interval, Instant::now() + interval)
@@ -232,6 +236,7 @@ impl Tracer {
     /// A thread, or the process whose leader it is, has ended.
     fn ended(&mut self, tid: i32, status: i32) {
         self.early.remove(&tid);
+        self.shortenings.forget(tid);
         let Some(tracee) = self.tracees.remove(&tid) else {
             return;
         };
@@ -377,7 +382,8 @@ impl Tracer {
             return self.start_newborn(tid);
         }
         self.mind_signals(tid)?;
-        if self.hold_still(tid) {
+        let wait = self.shortenings.end(tid)?;
+        if self.hold_still(tid, wait) {
             return Ok(());
         }
         let Some(tracee) = self.tracees.get_mut(&tid) else {
@@ -385,7 +391,7 @@ impl Tracer {
         };
         let (interrupt, ending) = (tracee.interrupt.take(), tracee.ending.take());
         let Some(thread) = tracee.thread.clone() else {
-            return ptrace::resume(tid, 0);
+            return self.shortenings.resume(tid, wait);
         };
         match ending {
             Some(Ending::Signal(signal)) => {
@@ -449,6 +455,10 @@ impl Tracer {
 
     /// About to receive a signal.
     fn signal(&mut self, tid: i32, signal: i32) -> Result<()> {
+        if signal == libc::SIGTRAP && self.shortenings.stopped(tid)? {
+            return Ok(());
+        }
+        self.shortenings.end(tid)?;
         let Some(tracee) = self.tracees.get_mut(&tid) else {
             return ptrace::resume(tid, signal);
         };

@@ -14,6 +14,7 @@ pub mod rebuild;
 mod remake;
 pub mod restore;
 pub mod schema;
+pub mod timeout;
 
 use std::io::Read;
 

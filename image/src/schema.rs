@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ImageError;
 use crate::files::FileIdentity;
+use crate::timeout::Timeout;
 
 /// Version of the image's layout; another one is refused.
 pub const VERSION: u32 = 3;
@@ -164,6 +165,8 @@ pub struct Thread {
     pub robust_list: (u64, u64),
     /// Word cleared and woken when the thread ends, set_tid_address(2).
     pub clear_tid: u64,
+    /// The wait in which it was interrupted.
+    pub timeout: Option<Timeout>,
 }
 
 /// Consecutive pages.
@@ -302,6 +305,7 @@ mod tests {
             rseq: (0, 0, 0),
             robust_list: (0, 0),
             clear_tid: 0,
+            timeout: None,
         };
         Image {
             version: VERSION,

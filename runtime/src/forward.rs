@@ -13,9 +13,11 @@ use abi::memory::GuestMemory;
 use abi::row::{Route, Row};
 use abi::wire::CALL_BYTES_MAX;
 use abi::{Pieces, pieces, row};
+use image::timeout::{self, Shortened, Timeout};
 use lane::control::ToHome;
 use lane::{Kind, LaneError};
 use sys::seccomp::Notification;
+use sys::vm;
 
 use crate::guest::{TemporaryMask, Thread};
 use crate::home_rows::SEEK;
@@ -50,6 +52,30 @@ pub(crate) struct Worker {
     pub(crate) started: Option<Instant>,
 }
 
+/// The call of a thread that has come in the midst of it, with the time that is
+/// left in place of what it was given.
+fn go_on_with(
+    thread: &Thread,
+    mut notified: Notification,
+    arrived: Option<Timeout>,
+) -> Notification {
+    let Some(wait) = arrived.filter(|wait| wait.nr == notified.nr as u32) else {
+        return notified;
+    };
+    let shortened = timeout::stack_pointer(thread.outer)
+        .and_then(|stack| timeout::shorten(&wait, &notified.args, stack, timeout::now_ns()));
+    if let Some(Shortened { args, memory }) = shortened {
+        let wrote = memory.is_none_or(|(at, bytes)| {
+            vm::write(thread.outer, at, &bytes).is_ok_and(|n| n == bytes.len())
+        });
+        // A program without a stack there waits for the whole time.
+        if wrote {
+            notified.args = args;
+        }
+    }
+    notified
+}
+
 impl Worker {
     pub(crate) fn new(host: Arc<Host>) -> Worker {
         Worker {
@@ -69,14 +95,28 @@ impl Worker {
             // Our own, made by a thread that stands still.
             return drop(pool.listener.proceed(notified.id));
         }
-        lock(&thread.state).restarting = false;
+        let arrived = {
+            let mut state = lock(&thread.state);
+            state.restarting = false;
+            state.arrived.take()
+        };
+        let notified = &go_on_with(&thread, *notified, arrived);
+        let since_ns = match (notified.is_native(), notified.nr as u32) {
+            (true, nr) if timeout::is_timed(nr) => Some(timeout::now_ns()),
+            _ => None,
+        };
         self.started = (self.host.observed && notified.is_native()).then(Instant::now);
         let verdict = self.decide(&thread, pool, notified);
         let (nr, args) = (notified.nr as u32, &notified.args);
         let sent = match verdict {
             Verdict::Answer(result) => {
                 if RESTART_CODES.contains(&result) {
-                    lock(&thread.state).restarting = true;
+                    let mut state = lock(&thread.state);
+                    state.restarting = true;
+                    if let Some(since_ns) = since_ns.filter(|_| thread.process.is_leaving()) {
+                        let wait = timeout::of_call(thread.outer, nr, args, since_ns);
+                        state.interrupted = wait;
+                    }
                 }
                 observe::call(&thread, nr, args, Outcome::Result(result), self.started);
                 pool.listener.answer(notified.id, result)

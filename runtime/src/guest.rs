@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use image::timeout::Timeout;
 use sys::ptrace::SignalInfo;
 
 use crate::host::lock;
@@ -189,6 +190,10 @@ pub(crate) struct CallState {
     pub(crate) takes: Option<u64>,
     /// While it does.
     pub(crate) suspended: Option<Borrowed>,
+    /// The wait with which it came: its first call goes on with it.
+    pub(crate) arrived: Option<Timeout>,
+    /// The wait that was interrupted since its process leaves.
+    pub(crate) interrupted: Option<Timeout>,
 }
 
 /// A thread of a guest.

@@ -11,6 +11,7 @@ use abi::{filter, row};
 use anyhow::Context;
 use image::rebuild::{self, Init};
 use image::schema::SignalAction;
+use image::timeout::Shortenings;
 use lane::Kind;
 use lane::control::{ToHome, ToHost};
 use sys::ptrace::{self, Change, EVENT_STOP};
@@ -55,6 +56,8 @@ pub(crate) struct Tracer {
     leaders: HashMap<i32, Arc<Process>>,
     /// Processes (pid at home) that are on their way home.
     leaving: HashMap<i32, Leaving>,
+    /// Threads that make an interrupted call again.
+    shortenings: Shortenings,
 }
 
 impl Tracer {
@@ -76,6 +79,7 @@ impl Tracer {
             frozen: HashMap::new(),
             leaders: HashMap::new(),
             leaving: HashMap::new(),
+            shortenings: Shortenings::default(),
         })
     }
 
@@ -141,6 +145,7 @@ impl Tracer {
         self.births.remove(&outer);
         self.newborn.remove(&outer);
         self.early.remove(&outer);
+        self.shortenings.forget(outer);
         let Some(thread) = self.host.remove_thread(outer) else {
             return;
         };
@@ -218,14 +223,18 @@ impl Tracer {
                     self.host.stats,
                 ));
                 self.leaders.insert(body.pid, Arc::clone(&process));
-                for ((outer, tid), link) in body.threads.iter().zip(links) {
-                    let thread = Thread::new(*tid, *outer, Arc::clone(&process), Some(link));
+                for (index, link) in links.into_iter().enumerate() {
+                    let (outer, tid) = body.threads[index];
+                    let thread = Thread::new(tid, outer, Arc::clone(&process), Some(link));
+                    lock(&thread.state).arrived = image.threads[index].timeout;
                     self.host.add_thread(&Arc::new(thread));
                     pool.join(&self.host);
                 }
                 self.deliver_waiting(&process);
-                for (outer, tid) in body.threads {
-                    if let Err(error) = ptrace::resume(outer, 0) {
+                for ((outer, tid), thread) in body.threads.into_iter().zip(&image.threads) {
+                    // Calls that go home are shortened when they are notified.
+                    let own = thread.timeout.filter(|wait| is_executed_here(wait.nr));
+                    if let Err(error) = self.shortenings.resume(outer, own) {
                         tracing::debug!("start thread {tid} of body {pid}: {error}");
                     }
                 }
@@ -242,6 +251,10 @@ impl Tracer {
 
     /// About to receive a signal.
     fn signal(&mut self, outer: i32, signal: i32) -> Result<()> {
+        if signal == libc::SIGTRAP && self.shortenings.stopped(outer)? {
+            return Ok(());
+        }
+        self.shortenings.end(outer)?;
         let Some(thread) = self.host.thread(outer) else {
             return ptrace::resume(outer, signal);
         };
@@ -339,7 +352,8 @@ impl Tracer {
         }
         let takes = lock(&thread.state).takes.take();
         let had_business = takes.is_some() || lock(&thread.state).suspend.is_some();
-        if !had_business && self.hold(outer, &thread)? {
+        let wait = self.shortenings.end(outer)?;
+        if !had_business && self.hold(outer, &thread, wait)? {
             return Ok(());
         }
         if let Some(at) = takes {
@@ -362,7 +376,7 @@ impl Tracer {
                 ptrace::set_registers(outer, &regs)?;
             }
         }
-        ptrace::resume(outer, 0)
+        self.shortenings.resume(outer, wait)
     }
 
     /// A thread has taken a signal by sigtimedwait: details of one that we sent
@@ -649,6 +663,10 @@ impl Tracer {
             let _ = ptrace::interrupt(thread.outer);
         }
     }
+}
+
+fn is_executed_here(nr: u32) -> bool {
+    row(nr).is_some_and(|row| row.route == Route::Here)
 }
 
 /// Makes the deputy fork. Returns the pid of its child, or -errno.

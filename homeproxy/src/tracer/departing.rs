@@ -17,6 +17,7 @@ use image::ImageError;
 use image::capture::{self, StoppedThread, Surroundings};
 use image::deputy::{self, Standing};
 use image::maps;
+use image::timeout::{self, Timeout};
 use lane::control::ToHost;
 use sys::{pidfd, process, ptrace};
 
@@ -34,6 +35,8 @@ const STILL_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct Departing {
     /// Threads that stand still.
     held: HashSet<i32>,
+    /// Waits that threads were in.
+    waits: HashMap<i32, Timeout>,
     until: Instant,
 }
 
@@ -63,8 +66,10 @@ impl Tracer {
             return Err("it is stopped".into());
         }
         capture::may_leave(pid).map_err(in_words)?;
+        let wait = |tid: &i32| Some((*tid, timeout::of_blocked(*tid)?));
         let departing = Departing {
             held: HashSet::new(),
+            waits: threads.iter().filter_map(wait).collect(),
             until: Instant::now() + STILL_TIMEOUT,
         };
         self.departing.insert(pid, departing);
@@ -90,9 +95,9 @@ impl Tracer {
         }
     }
 
-    /// A thread has stopped by our interruption. Returns whether it is held,
-    /// since its process leaves.
-    pub(super) fn hold_still(&mut self, tid: i32) -> bool {
+    /// A thread has stopped by our interruption, in `wait` if that is known.
+    /// Returns whether it is held, since its process leaves.
+    pub(super) fn hold_still(&mut self, tid: i32, wait: Option<Timeout>) -> bool {
         let Some(pid) = self.tracees.get(&tid).map(|t| t.pid) else {
             return false;
         };
@@ -104,6 +109,7 @@ impl Tracer {
             return false;
         }
         departing.held.insert(tid);
+        departing.waits.extend(wait.map(|wait| (tid, wait)));
         self.leave_if_still(pid);
         true
     }
@@ -117,14 +123,16 @@ impl Tracer {
         if threads.is_empty() || !threads.iter().all(|tid| departing.held.contains(tid)) {
             return;
         }
-        self.departing.remove(&pid);
-        let Err(error) = self.leave(pid, &threads) else {
+        let Some(Departing { waits, .. }) = self.departing.remove(&pid) else {
+            return;
+        };
+        let Err(error) = self.leave(pid, &threads, &waits) else {
             return;
         };
         match error {
             ImageError::Stays { reason, .. } => {
                 tracing::info!("process {pid} stays at home: {reason}");
-                self.release(&threads);
+                self.release(&threads, &waits);
             }
             lost => {
                 self.message(
@@ -137,10 +145,10 @@ impl Tracer {
         }
     }
 
-    fn release(&self, threads: &[i32]) {
+    fn release(&mut self, threads: &[i32], waits: &HashMap<i32, Timeout>) {
         for tid in threads {
             // ESRCH: killed meanwhile.
-            let _ = ptrace::resume(*tid, 0);
+            let _ = self.shortenings.resume(*tid, waits.get(tid).copied());
         }
     }
 
@@ -157,7 +165,7 @@ impl Tracer {
             if let Some(departing) = self.departing.remove(&pid) {
                 let held: Vec<i32> = departing.held.into_iter().collect();
                 tracing::info!("process {pid} stays at home: one of its threads does not stop");
-                self.release(&held);
+                self.release(&held, &departing.waits);
             }
         }
     }
@@ -171,13 +179,19 @@ impl Tracer {
     }
 
     /// All threads stand still: a deputy is made, and the host told.
-    fn leave(&mut self, pid: i32, threads: &[i32]) -> std::result::Result<(), ImageError> {
+    fn leave(
+        &mut self,
+        pid: i32,
+        threads: &[i32],
+        waits: &HashMap<i32, Timeout>,
+    ) -> std::result::Result<(), ImageError> {
         capture::may_leave(pid)?;
         let mut stopped: Vec<StoppedThread> = threads
             .iter()
             .map(|tid| StoppedThread {
                 tid: *tid,
                 at_home: *tid,
+                timeout: waits.get(tid).copied(),
             })
             .collect();
         stopped.sort_by_key(|thread| (thread.tid != pid, thread.tid));

@@ -218,10 +218,10 @@ impl Tracer {
             // ESRCH: killed meanwhile.
             let _ = ptrace::kill(pid, signal);
         }
-        for thread in &threads {
+        for thread in &image.threads {
             // ESRCH: killed meanwhile.
             let _ = ptrace::set_options(thread.tid, home_options(&self.job));
-            let _ = ptrace::resume(thread.tid, 0);
+            let _ = self.shortenings.resume(thread.tid, thread.timeout);
         }
         Ok(())
     }

@@ -11,13 +11,14 @@
 //! Until home has answered, the body stands still; home starts the process only
 //! when it has all of it. So it runs in at most one place.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 
 use image::capture::{self, StoppedThread, Surroundings};
 use image::maps;
+use image::timeout::{self, Timeout};
 use image::{Image, ImageError};
 use lane::control::ToHome;
 use sys::ptrace::{self, Registers};
@@ -38,8 +39,10 @@ pub(super) struct Leaving {
     parked: Vec<i32>,
     /// Home holds back its signals: the threads are to stop.
     recalled: bool,
-    /// Threads that stand still.
-    held: HashSet<i32>,
+    /// Threads that stand still, and the waits they were in.
+    held: HashMap<i32, Option<Timeout>>,
+    /// Waits of threads as they were told to stop.
+    waits: HashMap<i32, Timeout>,
     /// It has been captured, and home decides.
     sent: bool,
 }
@@ -116,6 +119,8 @@ impl Tracer {
         let parked = std::mem::take(&mut leaving.parked);
         let asked = std::mem::take(&mut leaving.asked);
         let threads = self.host.threads_of(pid);
+        let wait = |thread: &Arc<Thread>| Some((thread.outer, timeout::of_blocked(thread.outer)?));
+        leaving.waits = threads.iter().filter_map(wait).collect();
         for thread in &threads {
             self.remind(thread.outer);
         }
@@ -152,7 +157,7 @@ impl Tracer {
         if let Some(thread) = self.host.thread(outer)
             && let Some(leaving) = self.leaving.get(&thread.process.pid)
             && leaving.recalled
-            && !leaving.held.contains(&outer)
+            && !leaving.held.contains_key(&outer)
             && !self.births.contains_key(&outer)
         {
             // ESRCH: it has ended.
@@ -160,9 +165,14 @@ impl Tracer {
         }
     }
 
-    /// A thread has stopped by our interruption. Returns whether it is held,
-    /// since its process leaves.
-    pub(super) fn hold(&mut self, outer: i32, thread: &Arc<Thread>) -> Result<bool> {
+    /// A thread has stopped by our interruption, in `wait` if that is known.
+    /// Returns whether it is held, since its process leaves.
+    pub(super) fn hold(
+        &mut self,
+        outer: i32,
+        thread: &Arc<Thread>,
+        wait: Option<Timeout>,
+    ) -> Result<bool> {
         let pid = thread.process.pid;
         let Some(leaving) = self.leaving.get_mut(&pid).filter(|l| l.recalled) else {
             return Ok(false);
@@ -183,7 +193,9 @@ impl Tracer {
             regs.rsi = own.rsi;
             ptrace::set_registers(outer, &regs)?;
         }
-        leaving.held.insert(outer);
+        let interrupted = lock(&thread.state).interrupted.take();
+        let wait = wait.or(interrupted).or(leaving.waits.remove(&outer));
+        leaving.held.insert(outer, wait);
         self.leave_if_still(pid);
         Ok(true)
     }
@@ -194,7 +206,7 @@ impl Tracer {
         let Some(leaving) = self.leaving.get_mut(&pid) else {
             return;
         };
-        let still = |thread: &Arc<Thread>| leaving.held.contains(&thread.outer);
+        let still = |thread: &Arc<Thread>| leaving.held.contains_key(&thread.outer);
         if leaving.sent || threads.is_empty() || !threads.iter().all(still) {
             return;
         }
@@ -247,11 +259,13 @@ impl Tracer {
         pages: &mut Vec<u8>,
     ) -> std::result::Result<Image, ImageError> {
         process.captured.store(true, Ordering::SeqCst);
+        let held = self.leaving.get(&process.pid).map(|leaving| &leaving.held);
         let stopped: Vec<StoppedThread> = threads
             .iter()
             .map(|thread| StoppedThread {
                 tid: thread.outer,
                 at_home: thread.tid,
+                timeout: held.and_then(|held| *held.get(&thread.outer)?),
             })
             .collect();
         let others: Vec<i32> = self
@@ -327,8 +341,9 @@ impl Tracer {
             // ESRCH: it has ended.
             let _ = refuse(outer);
         }
-        for outer in leaving.held {
-            let _ = ptrace::resume(outer, 0);
+        for (outer, wait) in leaving.held {
+            // ESRCH: it has ended.
+            let _ = self.shortenings.resume(outer, wait);
         }
     }
 }

@@ -1,0 +1,351 @@
+//! Calls that wait for a time: interrupted by a move, they are made again and
+//! must end when they would have ended.
+//!
+//! What is left is reckoned from when the wait began, put in place of the time
+//! that the call was given, and taken back when the call has returned, so that
+//! neither registers nor memory of the program show it.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+use sys::ptrace::{self, Registers};
+use sys::vm;
+
+/// A wait under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeout {
+    /// Number of the call.
+    pub nr: u32,
+    /// When it ends, CLOCK_MONOTONIC in nanoseconds.
+    pub deadline_ns: u64,
+}
+
+/// How a call is told how long to wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Milliseconds in the argument.
+    Milliseconds,
+    /// Address of a `struct timespec`.
+    Timespec,
+    /// The same, which the kernel sets to what is left: it may be written.
+    TimespecInPlace,
+    /// Address of a `struct timeval`, likewise.
+    TimevalInPlace,
+}
+
+/// Number, argument and form. Waits until a point in time are not here.
+const CALLS: &[(i64, usize, Form)] = &[
+    (libc::SYS_poll, 2, Form::Milliseconds),
+    (libc::SYS_select, 4, Form::TimevalInPlace),
+    (libc::SYS_nanosleep, 0, Form::Timespec),
+    (libc::SYS_rt_sigtimedwait, 2, Form::Timespec),
+    (libc::SYS_futex, 3, Form::Timespec),
+    (libc::SYS_semtimedop, 3, Form::Timespec),
+    (libc::SYS_clock_nanosleep, 2, Form::Timespec),
+    (libc::SYS_epoll_wait, 3, Form::Milliseconds),
+    (libc::SYS_pselect6, 4, Form::TimespecInPlace),
+    (libc::SYS_ppoll, 2, Form::TimespecInPlace),
+    (libc::SYS_epoll_pwait, 3, Form::Milliseconds),
+    (libc::SYS_recvmmsg, 4, Form::Timespec),
+    (libc::SYS_epoll_pwait2, 3, Form::Timespec),
+];
+
+/// Below the red zone and whatever a signal frame may skip, where no program
+/// keeps anything: bytes under the stack pointer.
+const SCRATCH_BELOW: u64 = 1024;
+
+/// The kernel's restart codes.
+const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
+
+fn form(nr: u32, args: &[u64; 6]) -> Option<(usize, Form)> {
+    const FUTEX_COMMAND: u64 = 0x7f;
+    let (_, at, form) = CALLS.iter().find(|(call, ..)| *call == i64::from(nr))?;
+    let is_relative = match i64::from(nr) {
+        libc::SYS_futex => args[1] & FUTEX_COMMAND == libc::FUTEX_WAIT as u64,
+        libc::SYS_clock_nanosleep => args[1] & libc::TIMER_ABSTIME as u64 == 0,
+        _ => true,
+    };
+    is_relative.then_some((*at, *form))
+}
+
+/// Whether the call may wait for a time.
+pub fn is_timed(nr: u32) -> bool {
+    CALLS.iter().any(|(call, ..)| *call == i64::from(nr))
+}
+
+/// Now, CLOCK_MONOTONIC in nanoseconds.
+pub fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+    now.as_nanos() as u64
+}
+
+/// The wait of a call by thread `tid` of this node that began at `since_ns`, if
+/// it has an end.
+pub fn of_call(tid: i32, nr: u32, args: &[u64; 6], since_ns: u64) -> Option<Timeout> {
+    let (at, form) = form(nr, args)?;
+    let words = || {
+        let mut bytes = [0; 16];
+        let n = vm::read(tid, args[at], &mut bytes).ok()?;
+        let word = |at: usize| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&bytes[at..at + 8]);
+            u64::from_ne_bytes(word)
+        };
+        (n == 16).then(|| [word(0), word(8)])
+    };
+    let nanoseconds = match form {
+        Form::Milliseconds if (args[at] as i32) < 0 => return None,
+        Form::Milliseconds => u64::from(args[at] as u32) * 1_000_000,
+        Form::Timespec | Form::TimespecInPlace => {
+            let [seconds, rest] = words()?;
+            seconds.checked_mul(1_000_000_000)?.checked_add(rest)?
+        }
+        Form::TimevalInPlace => {
+            let [seconds, rest] = words()?;
+            let rest = rest.checked_mul(1000)?;
+            seconds.checked_mul(1_000_000_000)?.checked_add(rest)?
+        }
+    };
+    Some(Timeout {
+        nr,
+        deadline_ns: since_ns.checked_add(nanoseconds)?,
+    })
+}
+
+/// The wait that thread `tid` of this node is in, if it has an end. Where the
+/// kernel does not tell when it began, it begins now.
+pub fn of_blocked(tid: i32) -> Option<Timeout> {
+    let text = fs::read_to_string(format!("/proc/{tid}/syscall")).ok()?;
+    let mut words = text.split_whitespace();
+    let nr: u32 = words.next()?.parse().ok()?;
+    if !is_timed(nr) {
+        return None;
+    }
+    let mut args = [0; 6];
+    for arg in &mut args {
+        *arg = hexadecimal(words.next()?)?;
+    }
+    let waited = waited_ns(tid).unwrap_or(0);
+    of_call(tid, nr, &args, now_ns().saturating_sub(waited))
+}
+
+fn hexadecimal(word: &str) -> Option<u64> {
+    u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()
+}
+
+/// Stack pointer of a thread of this node that waits in a call.
+pub fn stack_pointer(tid: i32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{tid}/syscall")).ok()?;
+    hexadecimal(text.split_whitespace().nth(7)?)
+}
+
+/// How long a sleeping thread has not run: by the scheduler's clock, which both
+/// threads' entries in `/proc/TID/sched` show.
+fn waited_ns(tid: i32) -> Option<u64> {
+    let last_run_ns = |whose: &str| {
+        let text = fs::read_to_string(format!("/proc/{whose}/sched")).ok()?;
+        let line = text.lines().find(|line| line.starts_with("se.exec_start"))?;
+        let (milliseconds, rest) = line.rsplit_once(':')?.1.trim().split_once('.')?;
+        let milliseconds: u64 = milliseconds.parse().ok()?;
+        Some(milliseconds * 1_000_000 + rest.parse::<u64>().ok()?)
+    };
+    let then = last_run_ns(&tid.to_string())?;
+    // The scheduler notes its own time when it is entered.
+    std::thread::yield_now();
+    last_run_ns("thread-self")?.checked_sub(then)
+}
+
+/// A call with the time that is left in place of what it was given.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Shortened {
+    /// Its arguments.
+    pub args: [u64; 6],
+    /// Where to write what in the program's memory first.
+    pub memory: Option<(u64, [u8; 16])>,
+}
+
+/// The call of `timeout` with `args`, made at `now_ns` by a thread whose stack
+/// pointer is `stack`.
+pub fn shorten(timeout: &Timeout, args: &[u64; 6], stack: u64, now_ns: u64) -> Option<Shortened> {
+    let (at, form) = form(timeout.nr, args)?;
+    let left = Duration::from_nanos(timeout.deadline_ns.saturating_sub(now_ns));
+    let mut args = *args;
+    let scratch = (stack & !15).checked_sub(SCRATCH_BELOW)?;
+    let pair = |rest: u32| {
+        let words = [left.as_secs(), u64::from(rest)].map(u64::to_ne_bytes);
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(words.as_flattened());
+        bytes
+    };
+    let memory = match form {
+        Form::Milliseconds => {
+            // Never earlier.
+            let milliseconds = left.as_nanos().div_ceil(1_000_000);
+            args[at] = milliseconds.min(i32::MAX as u128) as u64;
+            None
+        }
+        Form::Timespec => {
+            args[at] = scratch;
+            Some((scratch, pair(left.subsec_nanos())))
+        }
+        Form::TimespecInPlace => Some((args[at], pair(left.subsec_nanos()))),
+        Form::TimevalInPlace => Some((args[at], pair(left.subsec_nanos().div_ceil(1000)))),
+    };
+    Some(Shortened { args, memory })
+}
+
+fn arguments(regs: &Registers) -> [u64; 6] {
+    [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9]
+}
+
+fn set_arguments(regs: &mut Registers, args: &[u64; 6]) {
+    [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = *args;
+}
+
+/// Whether a thread with these registers is about to make call `nr`, or to make
+/// it again.
+pub(crate) fn is_about_to_call(regs: &Registers, nr: u32) -> bool {
+    let nr = u64::from(nr);
+    if regs.orig_rax as i64 >= 0 {
+        regs.orig_rax == nr && RESTARTS.contains(&(regs.rax as i64))
+    } else {
+        regs.rax == nr
+    }
+}
+
+/// Traced threads that make an interrupted call again, in shortened form.
+#[derive(Default)]
+pub struct Shortenings(HashMap<i32, Running>);
+
+struct Running {
+    timeout: Timeout,
+    /// Arguments that the program gave.
+    own: [u64; 6],
+    /// In the call, as far as its stops have told.
+    inside: bool,
+}
+
+impl Shortenings {
+    /// Lets stopped thread `tid` run on, which is about to make the call of
+    /// `timeout`, if there is one.
+    pub fn resume(&mut self, tid: i32, timeout: Option<Timeout>) -> io::Result<()> {
+        let Some(timeout) = timeout else {
+            return ptrace::resume(tid, 0);
+        };
+        let mut regs = ptrace::registers(tid)?;
+        let own = arguments(&regs);
+        let shortened = shorten(&timeout, &own, regs.rsp, now_ns());
+        let Some(shortened) = shortened.filter(|_| is_about_to_call(&regs, timeout.nr)) else {
+            return ptrace::resume(tid, 0);
+        };
+        if let Some((at, bytes)) = shortened.memory
+            && vm::write(tid, at, &bytes).is_err()
+        {
+            // A program without a stack there waits for the whole time.
+            return ptrace::resume(tid, 0);
+        }
+        set_arguments(&mut regs, &shortened.args);
+        ptrace::set_registers(tid, &regs)?;
+        self.0.insert(
+            tid,
+            Running {
+                timeout,
+                own,
+                inside: false,
+            },
+        );
+        ptrace::resume_to_call_end(tid)
+    }
+
+    /// Thread `tid` has stopped by SIGTRAP. Returns whether that was for its
+    /// shortened call: then it runs again.
+    pub fn stopped(&mut self, tid: i32) -> io::Result<bool> {
+        let Some(running) = self.0.get_mut(&tid) else {
+            return Ok(false);
+        };
+        let info = ptrace::signal_info(tid)?;
+        let code = i32::from_ne_bytes([info[8], info[9], info[10], info[11]]);
+        if code != libc::SIGTRAP {
+            return Ok(false);
+        }
+        if !std::mem::replace(&mut running.inside, true) {
+            ptrace::resume_to_call_end(tid)?;
+            return Ok(true);
+        }
+        if RESTARTS.contains(&(ptrace::registers(tid)?.rax as i64)) {
+            // Interrupted: it is made once more, or a stop that is due tells.
+            running.inside = false;
+            ptrace::resume_to_call_end(tid)?;
+            return Ok(true);
+        }
+        self.end(tid)?;
+        ptrace::resume(tid, 0)?;
+        Ok(true)
+    }
+
+    /// Gives a stopped thread its own arguments back: the call has returned or
+    /// was interrupted. Returns the wait, if it was in one.
+    pub fn end(&mut self, tid: i32) -> io::Result<Option<Timeout>> {
+        let Some(running) = self.0.remove(&tid) else {
+            return Ok(None);
+        };
+        let mut regs = ptrace::registers(tid)?;
+        set_arguments(&mut regs, &running.own);
+        ptrace::set_registers(tid, &regs)?;
+        Ok(Some(running.timeout))
+    }
+
+    /// The thread is gone.
+    pub fn forget(&mut self, tid: i32) {
+        self.0.remove(&tid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_takes_the_place_of_the_time() {
+        let timeout = |nr: i64| Timeout {
+            nr: nr as u32,
+            deadline_ns: 5_000_000_001,
+        };
+        let shortened = |nr, args: [u64; 6]| shorten(&timeout(nr), &args, 0x8008, 3_000_000_000);
+        let poll = shortened(libc::SYS_poll, [1, 2, 9999, 4, 5, 6]).expect("a timed call");
+        assert_eq!((poll.args[2], poll.memory), (2001, None));
+        let sleep = shortened(libc::SYS_nanosleep, [0x10, 0x20, 0, 0, 0, 0]).expect("a timed call");
+        let bytes = [2u64, 1].map(u64::to_ne_bytes).concat();
+        assert_eq!(sleep.args[..2], [0x7c00, 0x20]);
+        assert_eq!(sleep.memory.map(|(at, _)| at), Some(0x7c00));
+        assert_eq!(sleep.memory.map(|(_, b)| b.to_vec()), Some(bytes));
+        let select = shortened(libc::SYS_select, [0, 0, 0, 0, 0x30, 0]).expect("a timed call");
+        assert_eq!(select.memory.map(|(at, _)| at), Some(0x30));
+        let until = [0, libc::TIMER_ABSTIME as u64, 0x10, 0, 0, 0];
+        assert_eq!(shortened(libc::SYS_clock_nanosleep, until), None);
+        assert_eq!(shortened(libc::SYS_read, [0; 6]), None);
+    }
+
+    #[test]
+    fn a_sleeping_thread_shows_its_wait() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let sleeper = std::thread::spawn(move || {
+            let tid = nix::unistd::gettid().as_raw();
+            tell.send((tid, now_ns())).expect("a listener");
+            std::thread::sleep(Duration::from_millis(300));
+        });
+        let (tid, began_ns) = told.recv().expect("a thread id");
+        std::thread::sleep(Duration::from_millis(100));
+        // Rust sleeps until a point in time where it can: then nothing is left to reckon.
+        if let Some(timeout) = of_blocked(tid) {
+            let end_ns = began_ns + 300_000_000;
+            let error = timeout.deadline_ns.abs_diff(end_ns);
+            assert!(error < 100_000_000, "{error} ns off");
+        }
+        sleeper.join().expect("a sleeper");
+    }
+}
