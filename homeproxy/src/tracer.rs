@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use image::capture::{self, status_field};
 use image::deputy::{self, Deputised, point_at_slot};
-use image::timeout::Shortenings;
+use image::unfinished::Shortenings;
 use image::{Image, ImageError};
 use lane::control::ToHost;
 use sys::ptrace::{self, Change, EVENT_STOP, options};
@@ -197,8 +197,6 @@ impl Tracer {
 
     fn handle(&mut self, tid: i32, change: Change) {
         tracing::trace!("{tid}: {change:?}");
-        // Any stop uses up an interruption that was asked for.
-        self.remind(tid);
         let result = match change {
             Change::Exited(code) => {
                 self.ended(tid, code << 8);
@@ -230,6 +228,18 @@ impl Tracer {
         if let Err(error) = result {
             // ESRCH: killed while stopped; its end is reported next.
             tracing::debug!("thread {tid} at {change:?}: {error}");
+        }
+        // Any stop uses up an interruption that was asked for. If a thread goes
+        // on after that very one, a signal is due, which comes next.
+        let is_interruption = matches!(
+            change,
+            Change::Event {
+                event: EVENT_STOP,
+                ..
+            }
+        );
+        if !is_interruption {
+            self.remind(tid);
         }
     }
 
@@ -382,8 +392,8 @@ impl Tracer {
             return self.start_newborn(tid);
         }
         self.mind_signals(tid)?;
-        let wait = self.shortenings.end(tid)?;
-        if self.hold_still(tid, wait) {
+        let unfinished = self.shortenings.end(tid)?;
+        if self.hold_still(tid, unfinished)? {
             return Ok(());
         }
         let Some(tracee) = self.tracees.get_mut(&tid) else {
@@ -391,7 +401,7 @@ impl Tracer {
         };
         let (interrupt, ending) = (tracee.interrupt.take(), tracee.ending.take());
         let Some(thread) = tracee.thread.clone() else {
-            return self.shortenings.resume(tid, wait);
+            return self.shortenings.resume(tid, unfinished);
         };
         match ending {
             Some(Ending::Signal(signal)) => {
@@ -458,15 +468,15 @@ impl Tracer {
         if signal == libc::SIGTRAP && self.shortenings.stopped(tid)? {
             return Ok(());
         }
-        self.shortenings.end(tid)?;
+        self.shortenings.signalled(tid)?;
         let Some(tracee) = self.tracees.get_mut(&tid) else {
             return ptrace::resume(tid, signal);
         };
         let Some(thread) = &tracee.thread else {
             return ptrace::resume(tid, signal);
         };
-        if signal == libc::SIGSTOP
-            && let Some(expected) = self.expected.get_mut(&tracee.pid)
+        if let Some(expected) = self.expected.get_mut(&tracee.pid)
+            && (signal == libc::SIGSTOP || expected.recalled())
         {
             expected.keep_stop(signal);
             return ptrace::resume(tid, 0);
@@ -692,6 +702,11 @@ impl Tracer {
         }
         if let Ending::Signal(signal) = ending {
             tracee.own_signal = Some(signal);
+        }
+        if self.expected.contains_key(&pid) {
+            // Its signals are held back: that ends first, at its next stop.
+            tracee.ending = Some(ending);
+            return self.remains(pid, "it has ended");
         }
         if let Ok(mut slot) = thread.slot.try_lock()
             && !thread.place.window.is_busy(thread.slot_index)

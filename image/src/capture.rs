@@ -13,7 +13,7 @@ use crate::schema::{
     Backing, Image, MmFields, PAGE_BYTES, PAGES_BYTES_MAX, PageRun, PendingSignal, SignalAction,
     Thread, VERSION,
 };
-use crate::timeout::{self, Timeout};
+use crate::unfinished::{self, Unfinished};
 use crate::{ImageError, proc_file};
 
 /// Program header of an executable that has gained privileges, getauxval(3).
@@ -45,7 +45,7 @@ pub fn after_exec(pid: i32, digests: &Digests) -> Result<Image, ImageError> {
         rseq: (0, 0, 0),
         robust_list: (0, 0),
         clear_tid: 0,
-        timeout: None,
+        unfinished: None,
     });
     let mut surroundings = Surroundings {
         identify: &mut |line| at_home(line, digests),
@@ -94,7 +94,7 @@ pub struct StoppedThread {
     /// At home.
     pub at_home: i32,
     /// The wait that it was in when it was told to stop.
-    pub timeout: Option<Timeout>,
+    pub unfinished: Option<Unfinished>,
 }
 
 /// Captures a process that was running, all `threads` of which are stopped by
@@ -182,9 +182,9 @@ fn capture_thread(thread: &StoppedThread, injector: &mut Injector) -> std::io::R
         rseq: (rseq.address, rseq.bytes, rseq.signature),
         robust_list: ptrace::robust_list(tid)?,
         clear_tid,
-        timeout: thread
-            .timeout
-            .filter(|timeout| timeout::is_about_to_call(&regs, timeout.nr)),
+        unfinished: thread
+            .unfinished
+            .filter(|unfinished| unfinished::is_about_to_call(&regs, unfinished.nr)),
     })
 }
 

@@ -14,7 +14,7 @@ pub mod rebuild;
 mod remake;
 pub mod restore;
 pub mod schema;
-pub mod timeout;
+pub mod unfinished;
 
 use std::io::Read;
 

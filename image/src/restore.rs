@@ -113,9 +113,26 @@ impl Returning<'_> {
         for (own, thread) in self.threads.iter_mut().zip(&image.threads) {
             let mut maker = Maker::new(own.tid, own.place, own.slot);
             maker.set_thread_state(thread)?;
+        }
+        self.queue_signals(image)
+    }
+
+    /// Makes the image's signals wait, and behind them those that have come for
+    /// the deputy since.
+    fn queue_signals(&mut self, image: &Image) -> Result<(), ImageError> {
+        let pid = self.pid();
+        let mut waiting = image.pending.clone();
+        if !waiting.is_empty() {
+            for own in &mut self.threads {
+                let mut maker = Maker::new(own.tid, own.place, own.slot);
+                take_all(&mut maker, &mut waiting)?;
+            }
+        }
+        for own in &mut self.threads {
+            let mut maker = Maker::new(own.tid, own.place, own.slot);
             let is_leader = own.tid == pid;
-            let waiting = image.pending.iter();
-            for signal in waiting.filter(|s| s.tid == own.tid || s.tid == 0 && is_leader) {
+            let its = |s: &&PendingSignal| s.tid == own.tid || s.tid == 0 && is_leader;
+            for signal in waiting.iter().filter(its) {
                 queue(&mut maker, pid, signal)?;
             }
         }
@@ -229,6 +246,35 @@ fn socket_pair(maker: &mut Maker<'_>) -> Result<(OwnedFd, [u64; 2]), ImageError>
         .and_then(|process| pidfd::getfd(process.as_fd(), numbers[0] as i32))
         .map_err(step("fetch the socket for files"))?;
     Ok((ours, numbers))
+}
+
+/// Takes the signals that wait for the thread that serves the slot, or its
+/// process.
+fn take_all(maker: &mut Maker<'_>, into: &mut Vec<PendingSignal>) -> Result<(), ImageError> {
+    const SI_TKILL: i32 = -6;
+    const INFO_AT: usize = 64;
+    loop {
+        let at = maker.data_address();
+        let data = maker.slot.data();
+        // All signals; no time to wait.
+        data[..8].fill(0xff);
+        data[8..24].fill(0);
+        data[INFO_AT..INFO_AT + 128].fill(0);
+        let args = [at, at + INFO_AT as u64, at + 8, 8];
+        maker.add(libc::SYS_rt_sigtimedwait, &args, "take a waiting signal");
+        match maker.run() {
+            Ok(()) => {}
+            Err(ImageError::Step { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => {
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+        let mut info = [0; 128];
+        info.copy_from_slice(&maker.slot.data()[INFO_AT..INFO_AT + 128]);
+        let code = i32::from_ne_bytes([info[8], info[9], info[10], info[11]]);
+        let tid = if code == SI_TKILL { maker.tid } else { 0 };
+        into.push(PendingSignal { tid, info });
+    }
 }
 
 /// Makes a signal wait for the thread that serves the slot, or its process. It

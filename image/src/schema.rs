@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ImageError;
 use crate::files::FileIdentity;
-use crate::timeout::Timeout;
+use crate::unfinished::Unfinished;
 
 /// Version of the image's layout; another one is refused.
 pub const VERSION: u32 = 3;
@@ -166,7 +166,7 @@ pub struct Thread {
     /// Word cleared and woken when the thread ends, set_tid_address(2).
     pub clear_tid: u64,
     /// The wait in which it was interrupted.
-    pub timeout: Option<Timeout>,
+    pub unfinished: Option<Unfinished>,
 }
 
 /// Consecutive pages.
@@ -305,7 +305,7 @@ mod tests {
             rseq: (0, 0, 0),
             robust_list: (0, 0),
             clear_tid: 0,
-            timeout: None,
+            unfinished: None,
         };
         Image {
             version: VERSION,

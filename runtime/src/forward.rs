@@ -13,7 +13,7 @@ use abi::memory::GuestMemory;
 use abi::row::{Route, Row};
 use abi::wire::CALL_BYTES_MAX;
 use abi::{Pieces, pieces, row};
-use image::timeout::{self, Shortened, Timeout};
+use image::unfinished::{self, Shortened, Unfinished};
 use lane::control::ToHome;
 use lane::{Kind, LaneError};
 use sys::seccomp::Notification;
@@ -52,28 +52,30 @@ pub(crate) struct Worker {
     pub(crate) started: Option<Instant>,
 }
 
-/// The call of a thread that has come in the midst of it, with the time that is
-/// left in place of what it was given.
+/// The call of a thread that has come in the midst of it, with what is left in
+/// place of what it was given, and what was done of it before.
 fn go_on_with(
     thread: &Thread,
     mut notified: Notification,
-    arrived: Option<Timeout>,
-) -> Notification {
-    let Some(wait) = arrived.filter(|wait| wait.nr == notified.nr as u32) else {
-        return notified;
+    arrived: Option<Unfinished>,
+) -> (Notification, u64) {
+    let Some(unfinished) = arrived.filter(|call| call.nr == notified.nr as u32) else {
+        return (notified, 0);
     };
-    let shortened = timeout::stack_pointer(thread.outer)
-        .and_then(|stack| timeout::shorten(&wait, &notified.args, stack, timeout::now_ns()));
-    if let Some(Shortened { args, memory }) = shortened {
+    let shortened = unfinished::stack_pointer(thread.outer).and_then(|stack| {
+        unfinished::shorten(&unfinished, &notified.args, stack, unfinished::now_ns())
+    });
+    if let Some(Shortened { args, memory, done }) = shortened {
         let wrote = memory.is_none_or(|(at, bytes)| {
             vm::write(thread.outer, at, &bytes).is_ok_and(|n| n == bytes.len())
         });
         // A program without a stack there waits for the whole time.
         if wrote {
             notified.args = args;
+            return (notified, done);
         }
     }
-    notified
+    (notified, 0)
 }
 
 impl Worker {
@@ -100,21 +102,27 @@ impl Worker {
             state.restarting = false;
             state.arrived.take()
         };
-        let notified = &go_on_with(&thread, *notified, arrived);
+        let (notified, done) = go_on_with(&thread, *notified, arrived);
+        let notified = &notified;
         let since_ns = match (notified.is_native(), notified.nr as u32) {
-            (true, nr) if timeout::is_timed(nr) => Some(timeout::now_ns()),
+            (true, nr) if unfinished::is_timed(nr) => Some(unfinished::now_ns()),
             _ => None,
         };
         self.started = (self.host.observed && notified.is_native()).then(Instant::now);
         let verdict = self.decide(&thread, pool, notified);
         let (nr, args) = (notified.nr as u32, &notified.args);
         let sent = match verdict {
+            Verdict::Answer(result) if done > 0 && RESTART_CODES.contains(&result) => {
+                // Interrupted before more was written: short, and continued.
+                pool.listener.answer(notified.id, done as i64)
+            }
             Verdict::Answer(result) => {
+                let result = Shortened::whole(done, result);
                 if RESTART_CODES.contains(&result) {
                     let mut state = lock(&thread.state);
                     state.restarting = true;
                     if let Some(since_ns) = since_ns.filter(|_| thread.process.is_leaving()) {
-                        let wait = timeout::of_call(thread.outer, nr, args, since_ns);
+                        let wait = unfinished::of_call(thread.outer, nr, args, since_ns);
                         state.interrupted = wait;
                     }
                 }
@@ -187,6 +195,15 @@ impl Worker {
         let Verdict::Answer(bytes) = first else {
             return first;
         };
+        if pieces(row.nr) == Pieces::Write
+            && unfinished::of_write(row.nr, args, bytes).is_some()
+            && !thread.process.is_leaving()
+            && !signals::is_due(thread, None)
+        {
+            // Home was stopped for something that the guest does not see, or
+            // there is no room: the rest tells.
+            return self.more_pieces(thread, row, args, bytes as u64);
+        }
         if (bytes.max(0) as usize) < CALL_BYTES_MAX
             || !self.call.was_cut()
             || pieces(row.nr) == Pieces::None
@@ -228,7 +245,9 @@ impl Worker {
                 return Verdict::Answer(done as i64);
             }
             done += bytes as u64;
-            if !cut || (bytes as usize) < CALL_BYTES_MAX {
+            let short = unfinished::of_write(row.nr, args, done as i64).is_some();
+            let goes_on = short && !thread.process.is_leaving() && !signals::is_due(thread, None);
+            if !goes_on && (!cut || (bytes as usize) < CALL_BYTES_MAX) {
                 return Verdict::Answer(done as i64);
             }
         }

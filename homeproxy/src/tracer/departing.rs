@@ -17,12 +17,13 @@ use image::ImageError;
 use image::capture::{self, StoppedThread, Surroundings};
 use image::deputy::{self, Standing};
 use image::maps;
-use image::timeout::{self, Timeout};
+use image::unfinished::{self, Unfinished};
 use lane::control::ToHost;
-use sys::{pidfd, process, ptrace};
+use sys::ptrace::{self, options};
+use sys::{pidfd, process};
 
-use super::Tracer;
 use super::returning::Signals;
+use super::{Tracer, home_options};
 use crate::job::{Deputy, DeputyThread, Place, lock};
 use crate::procfs::OpenFiles;
 use crate::setup::HOME_NODE;
@@ -35,8 +36,8 @@ const STILL_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct Departing {
     /// Threads that stand still.
     held: HashSet<i32>,
-    /// Waits that threads were in.
-    waits: HashMap<i32, Timeout>,
+    /// Calls that threads were in.
+    unfinished: HashMap<i32, Unfinished>,
     until: Instant,
 }
 
@@ -66,10 +67,10 @@ impl Tracer {
             return Err("it is stopped".into());
         }
         capture::may_leave(pid).map_err(in_words)?;
-        let wait = |tid: &i32| Some((*tid, timeout::of_blocked(*tid)?));
+        let wait = |tid: &i32| Some((*tid, unfinished::of_blocked(*tid)?));
         let departing = Departing {
             held: HashSet::new(),
-            waits: threads.iter().filter_map(wait).collect(),
+            unfinished: threads.iter().filter_map(wait).collect(),
             until: Instant::now() + STILL_TIMEOUT,
         };
         self.departing.insert(pid, departing);
@@ -95,23 +96,30 @@ impl Tracer {
         }
     }
 
-    /// A thread has stopped by our interruption, in `wait` if that is known.
-    /// Returns whether it is held, since its process leaves.
-    pub(super) fn hold_still(&mut self, tid: i32, wait: Option<Timeout>) -> bool {
+    /// A thread has stopped by our interruption, before the rest of a call if
+    /// that is known. Returns whether it is held, since its process leaves.
+    pub(super) fn hold_still(
+        &mut self,
+        tid: i32,
+        unfinished: Option<Unfinished>,
+    ) -> std::io::Result<bool> {
         let Some(pid) = self.tracees.get(&tid).map(|t| t.pid) else {
-            return false;
+            return Ok(false);
         };
         let Some(departing) = self.departing.get_mut(&pid) else {
-            return false;
+            return Ok(false);
         };
         if has_due_signal(tid) {
             // A call that it interrupts must see it here.
-            return false;
+            return Ok(false);
         }
+        let unfinished = self.shortenings.interrupted(tid)?.or(unfinished);
         departing.held.insert(tid);
-        departing.waits.extend(wait.map(|wait| (tid, wait)));
+        departing
+            .unfinished
+            .extend(unfinished.map(|call| (tid, call)));
         self.leave_if_still(pid);
-        true
+        Ok(true)
     }
 
     /// If all threads stand still, the process leaves, or goes on here.
@@ -123,16 +131,16 @@ impl Tracer {
         if threads.is_empty() || !threads.iter().all(|tid| departing.held.contains(tid)) {
             return;
         }
-        let Some(Departing { waits, .. }) = self.departing.remove(&pid) else {
+        let Some(Departing { unfinished, .. }) = self.departing.remove(&pid) else {
             return;
         };
-        let Err(error) = self.leave(pid, &threads, &waits) else {
+        let Err(error) = self.leave(pid, &threads, &unfinished) else {
             return;
         };
         match error {
             ImageError::Stays { reason, .. } => {
                 tracing::info!("process {pid} stays at home: {reason}");
-                self.release(&threads, &waits);
+                self.release(&threads, &unfinished);
             }
             lost => {
                 self.message(
@@ -145,10 +153,11 @@ impl Tracer {
         }
     }
 
-    fn release(&mut self, threads: &[i32], waits: &HashMap<i32, Timeout>) {
+    fn release(&mut self, threads: &[i32], unfinished: &HashMap<i32, Unfinished>) {
         for tid in threads {
             // ESRCH: killed meanwhile.
-            let _ = self.shortenings.resume(*tid, waits.get(tid).copied());
+            let _ = ptrace::set_options(*tid, home_options(&self.job));
+            let _ = self.shortenings.resume(*tid, unfinished.get(tid).copied());
         }
     }
 
@@ -165,7 +174,7 @@ impl Tracer {
             if let Some(departing) = self.departing.remove(&pid) {
                 let held: Vec<i32> = departing.held.into_iter().collect();
                 tracing::info!("process {pid} stays at home: one of its threads does not stop");
-                self.release(&held, &departing.waits);
+                self.release(&held, &departing.unfinished);
             }
         }
     }
@@ -183,7 +192,7 @@ impl Tracer {
         &mut self,
         pid: i32,
         threads: &[i32],
-        waits: &HashMap<i32, Timeout>,
+        unfinished: &HashMap<i32, Unfinished>,
     ) -> std::result::Result<(), ImageError> {
         capture::may_leave(pid)?;
         let mut stopped: Vec<StoppedThread> = threads
@@ -191,7 +200,7 @@ impl Tracer {
             .map(|tid| StoppedThread {
                 tid: *tid,
                 at_home: *tid,
-                timeout: waits.get(tid).copied(),
+                unfinished: unfinished.get(tid).copied(),
             })
             .collect();
         stopped.sort_by_key(|thread| (thread.tid != pid, thread.tid));
@@ -225,6 +234,11 @@ impl Tracer {
         self.job
             .journal
             .departs(pid, self.job.node, pages.len() as u64);
+        for tid in threads {
+            // A deputy never outlives its proxy.
+            let options = home_options(&self.job) | options::EXITKILL;
+            ptrace::set_options(*tid, options).map_err(step("set the tracing options"))?;
+        }
         let (windows, slots) = deputy::deputise_running(&image)?;
         let places: Vec<Place> = windows
             .into_iter()

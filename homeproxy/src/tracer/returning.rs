@@ -19,14 +19,15 @@ use std::sync::{Arc, MutexGuard};
 use image::restore::{self, Returning};
 use image::{Image, ImageError};
 use lane::control::ToHost;
-use sys::ptrace::{self, options};
+use sys::ptrace;
 use sys::window::Slot;
 
 use super::{Result, Tracer, home_options};
 use crate::job::{DeputyThread, Returned, lock};
 
-/// All that can be.
-const ALL_SIGNALS: u64 = u64::MAX;
+/// All that can be, but those by which a terminal stops who is not in the
+/// foreground: blocked, they are an error of the call.
+const HELD_SIGNALS: u64 = !(1 << (libc::SIGTTIN - 1) | 1 << (libc::SIGTTOU - 1));
 
 /// What is to be done with a thread's signals at its next stop.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,11 @@ pub(super) struct Expected {
 }
 
 impl Expected {
+    /// Whether the host has been told to send it: it takes no signals any more.
+    pub(super) fn recalled(&self) -> bool {
+        self.recalled
+    }
+
     /// Keeps a stop signal until the process is here.
     pub(super) fn keep_stop(&mut self, signal: i32) {
         self.stops.push(signal);
@@ -100,16 +106,13 @@ impl Tracer {
             Signals::Leave => {}
             Signals::Hold => {
                 tracee.own_mask = Some(ptrace::signal_mask(tid)?);
-                ptrace::set_signal_mask(tid, ALL_SIGNALS)?;
+                ptrace::set_signal_mask(tid, HELD_SIGNALS)?;
                 let pid = tracee.pid;
                 self.is_held(pid, tid);
             }
             Signals::Release => {
                 if let Some(mask) = tracee.own_mask.take() {
                     ptrace::set_signal_mask(tid, mask)?;
-                }
-                if tracee.thread.is_some() {
-                    ptrace::set_options(tid, home_options(&self.job) | options::EXITKILL)?;
                 }
             }
         }
@@ -149,7 +152,7 @@ impl Tracer {
         }
         let own = self.tracees.get(&former).and_then(|t| t.own_mask);
         match own {
-            Some(mask) if ptrace::signal_mask(pid)? | UNBLOCKABLE == ALL_SIGNALS => {
+            Some(mask) if ptrace::signal_mask(pid)? | UNBLOCKABLE == HELD_SIGNALS => {
                 ptrace::set_signal_mask(pid, mask)
             }
             _ => Ok(()),
@@ -221,7 +224,7 @@ impl Tracer {
         for thread in &image.threads {
             // ESRCH: killed meanwhile.
             let _ = ptrace::set_options(thread.tid, home_options(&self.job));
-            let _ = self.shortenings.resume(thread.tid, thread.timeout);
+            let _ = self.shortenings.resume(thread.tid, thread.unfinished);
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use std::sync::mpsc::Sender;
 
 use image::capture::{self, StoppedThread, Surroundings};
 use image::maps;
-use image::timeout::{self, Timeout};
+use image::unfinished::{self, Unfinished};
 use image::{Image, ImageError};
 use lane::control::ToHome;
 use sys::ptrace::{self, Registers};
@@ -39,10 +39,10 @@ pub(super) struct Leaving {
     parked: Vec<i32>,
     /// Home holds back its signals: the threads are to stop.
     recalled: bool,
-    /// Threads that stand still, and the waits they were in.
-    held: HashMap<i32, Option<Timeout>>,
+    /// Threads that stand still, and the calls they were in.
+    held: HashMap<i32, Option<Unfinished>>,
     /// Waits of threads as they were told to stop.
-    waits: HashMap<i32, Timeout>,
+    waits: HashMap<i32, Unfinished>,
     /// It has been captured, and home decides.
     sent: bool,
 }
@@ -119,7 +119,8 @@ impl Tracer {
         let parked = std::mem::take(&mut leaving.parked);
         let asked = std::mem::take(&mut leaving.asked);
         let threads = self.host.threads_of(pid);
-        let wait = |thread: &Arc<Thread>| Some((thread.outer, timeout::of_blocked(thread.outer)?));
+        let wait =
+            |thread: &Arc<Thread>| Some((thread.outer, unfinished::of_blocked(thread.outer)?));
         leaving.waits = threads.iter().filter_map(wait).collect();
         for thread in &threads {
             self.remind(thread.outer);
@@ -165,13 +166,13 @@ impl Tracer {
         }
     }
 
-    /// A thread has stopped by our interruption, in `wait` if that is known.
-    /// Returns whether it is held, since its process leaves.
+    /// A thread has stopped by our interruption, before the rest of a call if
+    /// that is known. Returns whether it is held, since its process leaves.
     pub(super) fn hold(
         &mut self,
         outer: i32,
         thread: &Arc<Thread>,
-        wait: Option<Timeout>,
+        unfinished: Option<Unfinished>,
     ) -> Result<bool> {
         let pid = thread.process.pid;
         let Some(leaving) = self.leaving.get_mut(&pid).filter(|l| l.recalled) else {
@@ -194,8 +195,9 @@ impl Tracer {
             ptrace::set_registers(outer, &regs)?;
         }
         let interrupted = lock(&thread.state).interrupted.take();
-        let wait = wait.or(interrupted).or(leaving.waits.remove(&outer));
-        leaving.held.insert(outer, wait);
+        let known = unfinished.or(interrupted).or(leaving.waits.remove(&outer));
+        let unfinished = self.shortenings.interrupted(outer)?.or(known);
+        leaving.held.insert(outer, unfinished);
         self.leave_if_still(pid);
         Ok(true)
     }
@@ -265,7 +267,7 @@ impl Tracer {
             .map(|thread| StoppedThread {
                 tid: thread.outer,
                 at_home: thread.tid,
-                timeout: held.and_then(|held| *held.get(&thread.outer)?),
+                unfinished: held.and_then(|held| *held.get(&thread.outer)?),
             })
             .collect();
         let others: Vec<i32> = self

@@ -1,9 +1,10 @@
-//! Calls that wait for a time: interrupted by a move, they are made again and
-//! must end when they would have ended.
+//! Calls that were interrupted by a move before they were over: they are made
+//! again and must come out as if they had been made once.
 //!
-//! What is left is reckoned from when the wait began, put in place of the time
-//! that the call was given, and taken back when the call has returned, so that
-//! neither registers nor memory of the program show it.
+//! A wait for a time ends when it would have ended: what is left is reckoned
+//! from when it began. A write of which a part was written goes on with the
+//! rest. What the call was given is replaced for that, and put back when it has
+//! returned, so that neither registers nor memory of the program show it.
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,13 +16,22 @@ use serde::{Deserialize, Serialize};
 use sys::ptrace::{self, Registers};
 use sys::vm;
 
-/// A wait under way.
+/// A call under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Timeout {
+pub struct Unfinished {
     /// Number of the call.
     pub nr: u32,
-    /// When it ends, CLOCK_MONOTONIC in nanoseconds.
-    pub deadline_ns: u64,
+    /// What is left of it.
+    pub rest: Rest,
+}
+
+/// What is left of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rest {
+    /// A wait that ends then, CLOCK_MONOTONIC in nanoseconds.
+    Until(u64),
+    /// A write of which so many bytes are written.
+    Written(u64),
 }
 
 /// How a call is told how long to wait.
@@ -85,7 +95,7 @@ pub fn now_ns() -> u64 {
 
 /// The wait of a call by thread `tid` of this node that began at `since_ns`, if
 /// it has an end.
-pub fn of_call(tid: i32, nr: u32, args: &[u64; 6], since_ns: u64) -> Option<Timeout> {
+pub fn of_call(tid: i32, nr: u32, args: &[u64; 6], since_ns: u64) -> Option<Unfinished> {
     let (at, form) = form(nr, args)?;
     let words = || {
         let mut bytes = [0; 16];
@@ -110,15 +120,15 @@ pub fn of_call(tid: i32, nr: u32, args: &[u64; 6], since_ns: u64) -> Option<Time
             seconds.checked_mul(1_000_000_000)?.checked_add(rest)?
         }
     };
-    Some(Timeout {
+    Some(Unfinished {
         nr,
-        deadline_ns: since_ns.checked_add(nanoseconds)?,
+        rest: Rest::Until(since_ns.checked_add(nanoseconds)?),
     })
 }
 
 /// The wait that thread `tid` of this node is in, if it has an end. Where the
 /// kernel does not tell when it began, it begins now.
-pub fn of_blocked(tid: i32) -> Option<Timeout> {
+pub fn of_blocked(tid: i32) -> Option<Unfinished> {
     let text = fs::read_to_string(format!("/proc/{tid}/syscall")).ok()?;
     let mut words = text.split_whitespace();
     let nr: u32 = words.next()?.parse().ok()?;
@@ -148,7 +158,9 @@ pub fn stack_pointer(tid: i32) -> Option<u64> {
 fn waited_ns(tid: i32) -> Option<u64> {
     let last_run_ns = |whose: &str| {
         let text = fs::read_to_string(format!("/proc/{whose}/sched")).ok()?;
-        let line = text.lines().find(|line| line.starts_with("se.exec_start"))?;
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("se.exec_start"))?;
         let (milliseconds, rest) = line.rsplit_once(':')?.1.trim().split_once('.')?;
         let milliseconds: u64 = milliseconds.parse().ok()?;
         Some(milliseconds * 1_000_000 + rest.parse::<u64>().ok()?)
@@ -159,21 +171,68 @@ fn waited_ns(tid: i32) -> Option<u64> {
     last_run_ns("thread-self")?.checked_sub(then)
 }
 
-/// A call with the time that is left in place of what it was given.
+/// Whether the call writes the bytes at its second argument, as many as its
+/// third says, and may write fewer when it is interrupted.
+fn writes(nr: u32) -> bool {
+    matches!(i64::from(nr), libc::SYS_write | libc::SYS_sendto)
+}
+
+/// What is left of a write of which `bytes` were written, if that is not all.
+pub fn of_write(nr: u32, args: &[u64; 6], bytes: i64) -> Option<Unfinished> {
+    let written = u64::try_from(bytes).ok().filter(|bytes| *bytes > 0)?;
+    (writes(nr) && written < args[2]).then_some(Unfinished {
+        nr,
+        rest: Rest::Written(written),
+    })
+}
+
+/// A call with what is left in place of what it was given.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Shortened {
     /// Its arguments.
     pub args: [u64; 6],
     /// Where to write what in the program's memory first.
     pub memory: Option<(u64, [u8; 16])>,
+    /// What was done of it before, to be added to its result.
+    pub done: u64,
 }
 
-/// The call of `timeout` with `args`, made at `now_ns` by a thread whose stack
+impl Shortened {
+    /// Result of the whole call, if the rest of it had `result`.
+    pub fn whole(done: u64, result: i64) -> i64 {
+        match result {
+            _ if done == 0 => result,
+            0.. => result + done as i64,
+            // What is written is written.
+            _ => done as i64,
+        }
+    }
+}
+
+/// The rest of a call with `args`, made at `now_ns` by a thread whose stack
 /// pointer is `stack`.
-pub fn shorten(timeout: &Timeout, args: &[u64; 6], stack: u64, now_ns: u64) -> Option<Shortened> {
-    let (at, form) = form(timeout.nr, args)?;
-    let left = Duration::from_nanos(timeout.deadline_ns.saturating_sub(now_ns));
+pub fn shorten(
+    unfinished: &Unfinished,
+    args: &[u64; 6],
+    stack: u64,
+    now_ns: u64,
+) -> Option<Shortened> {
     let mut args = *args;
+    let deadline_ns = match unfinished.rest {
+        Rest::Until(deadline_ns) => deadline_ns,
+        Rest::Written(done) if writes(unfinished.nr) && done < args[2] => {
+            args[1] += done;
+            args[2] -= done;
+            return Some(Shortened {
+                args,
+                memory: None,
+                done,
+            });
+        }
+        Rest::Written(_) => return None,
+    };
+    let (at, form) = form(unfinished.nr, &args)?;
+    let left = Duration::from_nanos(deadline_ns.saturating_sub(now_ns));
     let scratch = (stack & !15).checked_sub(SCRATCH_BELOW)?;
     let pair = |rest: u32| {
         let words = [left.as_secs(), u64::from(rest)].map(u64::to_ne_bytes);
@@ -195,7 +254,11 @@ pub fn shorten(timeout: &Timeout, args: &[u64; 6], stack: u64, now_ns: u64) -> O
         Form::TimespecInPlace => Some((args[at], pair(left.subsec_nanos()))),
         Form::TimevalInPlace => Some((args[at], pair(left.subsec_nanos().div_ceil(1000)))),
     };
-    Some(Shortened { args, memory })
+    Some(Shortened {
+        args,
+        memory,
+        done: 0,
+    })
 }
 
 fn arguments(regs: &Registers) -> [u64; 6] {
@@ -217,29 +280,41 @@ pub(crate) fn is_about_to_call(regs: &Registers, nr: u32) -> bool {
     }
 }
 
+/// Whether a thread with these registers was interrupted in a write of which a
+/// part is written: then it is made to stand before the call again.
+fn stand_before_write(regs: &mut Registers) -> Option<Unfinished> {
+    const ERESTARTNOINTR: i64 = -513;
+    let nr = u32::try_from(regs.orig_rax).ok()?;
+    let unfinished = of_write(nr, &arguments(regs), regs.rax as i64)?;
+    regs.rax = ERESTARTNOINTR as u64;
+    Some(unfinished)
+}
+
 /// Traced threads that make an interrupted call again, in shortened form.
 #[derive(Default)]
 pub struct Shortenings(HashMap<i32, Running>);
 
 struct Running {
-    timeout: Timeout,
+    unfinished: Unfinished,
     /// Arguments that the program gave.
     own: [u64; 6],
+    /// Done before.
+    done: u64,
     /// In the call, as far as its stops have told.
     inside: bool,
 }
 
 impl Shortenings {
-    /// Lets stopped thread `tid` run on, which is about to make the call of
-    /// `timeout`, if there is one.
-    pub fn resume(&mut self, tid: i32, timeout: Option<Timeout>) -> io::Result<()> {
-        let Some(timeout) = timeout else {
+    /// Lets stopped thread `tid` run on, which is about to make the rest of
+    /// this call, if there is one.
+    pub fn resume(&mut self, tid: i32, unfinished: Option<Unfinished>) -> io::Result<()> {
+        let Some(unfinished) = unfinished else {
             return ptrace::resume(tid, 0);
         };
         let mut regs = ptrace::registers(tid)?;
         let own = arguments(&regs);
-        let shortened = shorten(&timeout, &own, regs.rsp, now_ns());
-        let Some(shortened) = shortened.filter(|_| is_about_to_call(&regs, timeout.nr)) else {
+        let shortened = shorten(&unfinished, &own, regs.rsp, now_ns());
+        let Some(shortened) = shortened.filter(|_| is_about_to_call(&regs, unfinished.nr)) else {
             return ptrace::resume(tid, 0);
         };
         if let Some((at, bytes)) = shortened.memory
@@ -253,8 +328,9 @@ impl Shortenings {
         self.0.insert(
             tid,
             Running {
-                timeout,
+                unfinished,
                 own,
+                done: shortened.done,
                 inside: false,
             },
         );
@@ -287,16 +363,48 @@ impl Shortenings {
         Ok(true)
     }
 
-    /// Gives a stopped thread its own arguments back: the call has returned or
-    /// was interrupted. Returns the wait, if it was in one.
-    pub fn end(&mut self, tid: i32) -> io::Result<Option<Timeout>> {
+    /// Gives a stopped thread its own arguments back: the call has returned, or
+    /// was interrupted; then what is left of it is returned.
+    pub fn end(&mut self, tid: i32) -> io::Result<Option<Unfinished>> {
         let Some(running) = self.0.remove(&tid) else {
             return Ok(None);
         };
         let mut regs = ptrace::registers(tid)?;
         set_arguments(&mut regs, &running.own);
+        let is_over = running.inside && !RESTARTS.contains(&(regs.rax as i64));
+        if is_over {
+            regs.rax = Shortened::whole(running.done, regs.rax as i64) as u64;
+        }
         ptrace::set_registers(tid, &regs)?;
-        Ok(Some(running.timeout))
+        Ok((!is_over).then_some(running.unfinished))
+    }
+
+    /// A thread is about to receive a signal, which ends a write of which a part
+    /// is written.
+    pub fn signalled(&mut self, tid: i32) -> io::Result<()> {
+        if let Some(Unfinished {
+            rest: Rest::Written(done),
+            ..
+        }) = self.end(tid)?
+        {
+            let mut regs = ptrace::registers(tid)?;
+            regs.rax = done;
+            regs.orig_rax = u64::MAX;
+            ptrace::set_registers(tid, &regs)?;
+        }
+        Ok(())
+    }
+
+    /// What is left of the call that a thread stopped in by our interruption,
+    /// as far as registers tell. It stands before the call then.
+    pub fn interrupted(&mut self, tid: i32) -> io::Result<Option<Unfinished>> {
+        let mut unfinished = self.end(tid)?;
+        let mut regs = ptrace::registers(tid)?;
+        if let Some(write) = stand_before_write(&mut regs) {
+            ptrace::set_registers(tid, &regs)?;
+            unfinished = Some(write);
+        }
+        Ok(unfinished)
     }
 
     /// The thread is gone.
@@ -311,11 +419,11 @@ mod tests {
 
     #[test]
     fn what_is_left_takes_the_place_of_the_time() {
-        let timeout = |nr: i64| Timeout {
+        let wait = |nr: i64| Unfinished {
             nr: nr as u32,
-            deadline_ns: 5_000_000_001,
+            rest: Rest::Until(5_000_000_001),
         };
-        let shortened = |nr, args: [u64; 6]| shorten(&timeout(nr), &args, 0x8008, 3_000_000_000);
+        let shortened = |nr, args: [u64; 6]| shorten(&wait(nr), &args, 0x8008, 3_000_000_000);
         let poll = shortened(libc::SYS_poll, [1, 2, 9999, 4, 5, 6]).expect("a timed call");
         assert_eq!((poll.args[2], poll.memory), (2001, None));
         let sleep = shortened(libc::SYS_nanosleep, [0x10, 0x20, 0, 0, 0, 0]).expect("a timed call");
@@ -331,6 +439,20 @@ mod tests {
     }
 
     #[test]
+    fn a_write_goes_on_with_the_rest() {
+        let nr = libc::SYS_write as u32;
+        let args = [1, 0x1000, 100, 0, 0, 0];
+        assert_eq!(of_write(nr, &args, 100), None);
+        assert_eq!(of_write(nr, &args, -4), None);
+        let unfinished = of_write(nr, &args, 30).expect("an unfinished write");
+        let rest = shorten(&unfinished, &args, 0, 0).expect("a rest");
+        assert_eq!(rest.args[..3], [1, 0x101e, 70]);
+        assert_eq!(Shortened::whole(rest.done, 70), 100);
+        assert_eq!(Shortened::whole(rest.done, -11), 30);
+        assert_eq!(Shortened::whole(0, -11), -11);
+    }
+
+    #[test]
     fn a_sleeping_thread_shows_its_wait() {
         let (tell, told) = std::sync::mpsc::channel();
         let sleeper = std::thread::spawn(move || {
@@ -341,9 +463,13 @@ mod tests {
         let (tid, began_ns) = told.recv().expect("a thread id");
         std::thread::sleep(Duration::from_millis(100));
         // Rust sleeps until a point in time where it can: then nothing is left to reckon.
-        if let Some(timeout) = of_blocked(tid) {
+        if let Some(Unfinished {
+            rest: Rest::Until(deadline_ns),
+            ..
+        }) = of_blocked(tid)
+        {
             let end_ns = began_ns + 300_000_000;
-            let error = timeout.deadline_ns.abs_diff(end_ns);
+            let error = deadline_ns.abs_diff(end_ns);
             assert!(error < 100_000_000, "{error} ns off");
         }
         sleeper.join().expect("a sleeper");
