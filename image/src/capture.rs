@@ -279,6 +279,13 @@ struct Mapped<'a, 'b> {
     last: Option<(Line, FileIdentity)>,
 }
 
+/// Whether the leading thread of process `pid` has ended before the others.
+pub fn has_lost_leader(pid: i32) -> bool {
+    let stat = proc_file(pid, "stat").unwrap_or_default();
+    let state = stat.rsplit(|byte| *byte == b')').next();
+    state.is_some_and(|rest| rest.starts_with(b" Z"))
+}
+
 /// Whether process `pid` may leave home at all.
 ///
 /// # Errors

@@ -63,9 +63,9 @@ pub(crate) enum Order {
         reason: String,
         decided: Sender<Decision>,
     },
-    /// Home has taken over a process, or has not: then it goes on here.
+    /// Home has taken over a process (outer id), or has not: then it goes on here.
     Returned {
-        pid: i32,
+        outer: i32,
         result: Result<(), String>,
     },
     /// From home.

@@ -103,7 +103,9 @@ impl Tracer {
                 }
                 self.obey(order);
             }
-            self.host.bell.wait(-1);
+            let patience_ms = self.patience_ms();
+            self.host.bell.wait(patience_ms);
+            self.give_up_leaving();
         }
     }
 
@@ -609,7 +611,7 @@ impl Tracer {
                 reason,
                 decided,
             } => self.asked_to_return(pid, reason, decided),
-            Order::Returned { pid, result } => self.returned(pid, result),
+            Order::Returned { outer, result } => self.returned(outer, result),
             Order::Home(message) => self.told_by_home(message),
             Order::Over => {}
         }

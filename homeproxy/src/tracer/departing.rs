@@ -66,6 +66,9 @@ impl Tracer {
         if threads.iter().any(|tid| self.tracees[tid].stopped) {
             return Err("it is stopped".into());
         }
+        if capture::has_lost_leader(pid) {
+            return Err("its leading thread has ended".into());
+        }
         capture::may_leave(pid).map_err(in_words)?;
         let wait = |tid: &i32| Some((*tid, unfinished::of_blocked(*tid)?));
         let departing = Departing {

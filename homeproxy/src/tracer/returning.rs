@@ -105,7 +105,9 @@ impl Tracer {
         match mem::replace(&mut tracee.signals, Signals::Leave) {
             Signals::Leave => {}
             Signals::Hold => {
-                tracee.own_mask = Some(ptrace::signal_mask(tid)?);
+                if tracee.own_mask.is_none() {
+                    tracee.own_mask = Some(ptrace::signal_mask(tid)?);
+                }
                 ptrace::set_signal_mask(tid, HELD_SIGNALS)?;
                 let pid = tracee.pid;
                 self.is_held(pid, tid);

@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
 
 use image::capture::{self, StoppedThread, Surroundings};
 use image::maps;
@@ -45,7 +46,15 @@ pub(super) struct Leaving {
     waits: HashMap<i32, Unfinished>,
     /// It has been captured, and home decides.
     sent: bool,
+    /// It asked for it: what is in its way now is there for good.
+    asks: bool,
+    /// When its threads were told to stop.
+    since: Option<Instant>,
 }
+
+/// Longest time until all threads of a process stand still. One that has made a
+/// child by vfork does not before the child executes a program.
+const STILL_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Tracer {
     /// A worker's thread makes a call that works only at home.
@@ -61,6 +70,7 @@ impl Tracer {
         }
         let is_new = !self.leaving.contains_key(&pid);
         let leaving = self.leaving.entry(pid).or_default();
+        leaving.asks = true;
         if leaving.recalled {
             let _ = decided.send(Decision::Leaves);
         } else {
@@ -94,7 +104,9 @@ impl Tracer {
         }
         let pid = process.pid;
         let is_new = !self.leaving.contains_key(&pid);
-        self.leaving.entry(pid).or_default().parked.push(outer);
+        let leaving = self.leaving.entry(pid).or_default();
+        leaving.asks = true;
+        leaving.parked.push(outer);
         if is_new {
             let reason = format!("it called {what}");
             self.host.tell_home(&ToHome::AskReturn { pid, reason });
@@ -106,16 +118,19 @@ impl Tracer {
     pub(super) fn recall(&mut self, pid: i32) {
         let refusal = match self.process(pid) {
             Some(_) if self.frozen.contains_key(&pid) => Some("it is stopped".to_owned()),
+            Some(process) if capture::has_lost_leader(process.outer) => {
+                Some("its leading thread has ended".to_owned())
+            }
             Some(process) => self.obstacle(&process),
             // Its end is told, or its arrival is under way.
             None => Some("it has no body now".to_owned()),
         };
         if let Some(reason) = refusal {
-            self.host.tell_home(&ToHome::Remains { pid, reason });
-            return;
+            return self.give_up(pid, &reason);
         }
         let leaving = self.leaving.entry(pid).or_default();
         leaving.recalled = true;
+        leaving.since = Some(Instant::now());
         let parked = std::mem::take(&mut leaving.parked);
         let asked = std::mem::take(&mut leaving.asked);
         let threads = self.host.threads_of(pid);
@@ -223,16 +238,13 @@ impl Tracer {
                     ImageError::Stays { reason, .. } => reason,
                     other => other.to_string(),
                 };
-                self.host.tell_home(&ToHome::Remains {
-                    pid,
-                    reason: reason.clone(),
-                });
-                return self.remain(pid, &reason);
+                return self.give_up(pid, &reason);
             }
         };
         stats::report(&self.host, &process);
         let host = Arc::clone(&self.host);
         let leader = Arc::clone(&threads[0]);
+        let outer = leader.outer;
         self.host.helpers.run(Box::new(move || {
             let sent = match lock(&leader.link).as_mut() {
                 Some(link) => link.send_home(&image, &pages),
@@ -250,7 +262,7 @@ impl Tracer {
                     return;
                 }
             };
-            host.order(Order::Returned { pid, result });
+            host.order(Order::Returned { outer, result });
         }));
     }
 
@@ -305,18 +317,55 @@ impl Tracer {
         Ok(image)
     }
 
+    /// When it is to be looked next whether threads stand still, in
+    /// milliseconds; -1: there is nothing to look for.
+    pub(super) fn patience_ms(&self) -> i32 {
+        let waits = |leaving: &Leaving| leaving.recalled && !leaving.sent;
+        match self.leaving.values().any(waits) {
+            true => STILL_TIMEOUT.as_millis() as i32 / 4,
+            false => -1,
+        }
+    }
+
+    /// Processes of which a thread does not stop go on here.
+    pub(super) fn give_up_leaving(&mut self) {
+        let late = |leaving: &Leaving| {
+            let since = leaving.since.filter(|_| !leaving.sent);
+            since.is_some_and(|since| since.elapsed() > STILL_TIMEOUT)
+        };
+        let late: Vec<i32> = self
+            .leaving
+            .iter()
+            .filter(|(_, leaving)| late(leaving))
+            .map(|(pid, _)| *pid)
+            .collect();
+        for pid in late {
+            self.give_up(pid, "one of its threads does not stop");
+        }
+    }
+
+    fn give_up(&mut self, pid: i32, reason: &str) {
+        let reason_told = reason.to_owned();
+        self.host.tell_home(&ToHome::Remains {
+            pid,
+            reason: reason_told,
+        });
+        self.remain(pid, reason);
+    }
+
     /// Home has decided.
-    pub(super) fn returned(&mut self, pid: i32, result: std::result::Result<(), String>) {
+    pub(super) fn returned(&mut self, outer: i32, result: std::result::Result<(), String>) {
+        // Gone if it was replaced: it came home, executed a program and is here again.
+        let Some(process) = self.leaders.get(&outer).cloned() else {
+            return;
+        };
+        let pid = process.pid;
         match result {
             Ok(()) => {
                 self.leaving.remove(&pid);
-                self.waiting.remove(&pid);
-                self.sent.remove(&pid);
-                if let Some(process) = self.process(pid) {
-                    process.silent.store(true, Ordering::SeqCst);
-                    // ESRCH: it has been killed.
-                    let _ = ptrace::kill(process.outer, libc::SIGKILL);
-                }
+                process.silent.store(true, Ordering::SeqCst);
+                // ESRCH: it has been killed.
+                let _ = ptrace::kill(process.outer, libc::SIGKILL);
             }
             Err(reason) => self.remain(pid, &reason),
         }
@@ -328,7 +377,9 @@ impl Tracer {
             return;
         };
         if let Some(process) = self.process(pid) {
-            *lock(&process.remains) = reason.to_owned();
+            if leaving.asks {
+                *lock(&process.remains) = reason.to_owned();
+            }
             process.captured.store(false, Ordering::SeqCst);
             process.leaving.store(false, Ordering::SeqCst);
         }
