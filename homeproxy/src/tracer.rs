@@ -475,11 +475,12 @@ impl Tracer {
         let Some(thread) = &tracee.thread else {
             return ptrace::resume(tid, signal);
         };
-        if let Some(expected) = self.expected.get_mut(&tracee.pid)
-            && (signal == libc::SIGSTOP || expected.recalled())
-        {
-            expected.keep_stop(signal);
-            return ptrace::resume(tid, 0);
+        if let Some(expected) = self.expected.get_mut(&tracee.pid) {
+            if signal == libc::SIGSTOP || expected.recalled() {
+                expected.keep(signal);
+                return ptrace::resume(tid, 0);
+            }
+            expected.continued_by(signal);
         }
         let info = ptrace::signal_info(tid)?;
         let own = tracee.own_signal.take_if(|own| *own == signal).is_some();

@@ -25,9 +25,10 @@ use sys::window::Slot;
 use super::{Result, Tracer, home_options};
 use crate::job::{DeputyThread, Returned, lock};
 
-/// All that can be, but those by which a terminal stops who is not in the
-/// foreground: blocked, they are an error of the call.
-const HELD_SIGNALS: u64 = !(1 << (libc::SIGTTIN - 1) | 1 << (libc::SIGTTOU - 1));
+/// All that can be, but SIGCONT, and those by which a terminal stops who is not
+/// in the foreground: blocked, they are an error of the call.
+const HELD_SIGNALS: u64 =
+    !(1 << (libc::SIGTTIN - 1) | 1 << (libc::SIGTTOU - 1) | 1 << (libc::SIGCONT - 1));
 
 /// What is to be done with a thread's signals at its next stop.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,7 +51,7 @@ pub(super) struct Expected {
     open: HashSet<i32>,
     /// The host has been told to send it.
     recalled: bool,
-    /// Stop signals, which cannot be held back otherwise.
+    /// Signals that cannot be held back otherwise.
     stops: Vec<i32>,
 }
 
@@ -60,9 +61,18 @@ impl Expected {
         self.recalled
     }
 
-    /// Keeps a stop signal until the process is here.
-    pub(super) fn keep_stop(&mut self, signal: i32) {
+    /// Keeps a signal that cannot be held back, until the process is here.
+    pub(super) fn keep(&mut self, signal: i32) {
+        self.continued_by(signal);
         self.stops.push(signal);
+    }
+
+    /// SIGCONT takes back what was to stop the process, signal(7).
+    pub(super) fn continued_by(&mut self, signal: i32) {
+        const STOPS: [i32; 4] = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+        if signal == libc::SIGCONT {
+            self.stops.retain(|kept| !STOPS.contains(kept));
+        }
     }
 }
 
