@@ -207,7 +207,11 @@ fn listen(job: &Job, mut receiver: lane::Receiver) {
             Ok(ToHome::Cannot { pid, reason }) => job.order(Order::Cannot { pid, reason }),
             Ok(ToHome::AskReturn { pid, reason }) => job.order(Order::AskReturn { pid, reason }),
             Ok(ToHome::Remains { pid, reason }) => job.order(Order::Remains { pid, reason }),
-            Ok(ToHome::Running { pid }) => job.journal.running(pid),
+            Ok(ToHome::Running { pid }) => {
+                job.body_runs(pid);
+                job.journal.running(pid);
+                job.order(Order::Running { pid });
+            }
             Ok(ToHome::Statistics {
                 pid,
                 forwarded,

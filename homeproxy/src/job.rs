@@ -21,6 +21,7 @@ use crate::inspector::Inspector;
 use crate::journal::Journal;
 use crate::procfs::OpenFiles;
 use crate::setup::Setup;
+use crate::tracer::moving::Done;
 
 /// Result of a call that did not return: the process has executed another
 /// program, whose image can be fetched.
@@ -56,6 +57,15 @@ pub(crate) enum Order {
     AskReturn { pid: i32, reason: String },
     /// It could not be sent: it goes on at its host.
     Remains { pid: i32, reason: String },
+    /// A tool wants a process moved, or all of the job.
+    Move {
+        pid: i32,
+        all: bool,
+        to: String,
+        done: Done,
+    },
+    /// A body runs.
+    Running { pid: i32 },
     /// Its image is here.
     Return(Box<Returned>),
     /// A host is lost: end its guests.
@@ -87,6 +97,9 @@ pub(crate) struct Place {
     pub(crate) address: u64,
 }
 
+/// An image and the contents of its pages.
+pub(crate) type Captured = (Image, Vec<u8>);
+
 /// A process whose user code is on another node.
 pub(crate) struct Deputy {
     /// Its pid.
@@ -99,8 +112,9 @@ pub(crate) struct Deputy {
     pub(crate) signals: AtomicU64,
     /// What getppid returned last; 0: not called yet.
     pub(crate) parent: AtomicI32,
-    /// What the host has not fetched yet.
-    pub(crate) image: Mutex<Option<(Image, Vec<u8>)>>,
+    /// The process, until its body runs: with it, it can go on here if it cannot
+    /// there.
+    pub(crate) image: Mutex<Option<Arc<Captured>>>,
     /// What it has open of procfs.
     pub(crate) proc_files: OpenFiles,
 }
@@ -222,6 +236,13 @@ impl Job {
     /// The thread of a deputy.
     pub(crate) fn thread(&self, tid: i32) -> Option<Arc<DeputyThread>> {
         lock(&self.threads).get(&tid).cloned()
+    }
+
+    /// A body runs: its image is not needed any more.
+    pub(crate) fn body_runs(&self, pid: i32) {
+        if let Some(thread) = self.thread(pid) {
+            *lock(&thread.deputy.image) = None;
+        }
     }
 
     /// A file that a host may fetch.

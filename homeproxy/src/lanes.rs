@@ -222,9 +222,10 @@ impl Server<'_> {
             }
         }
         drop(slot);
-        let Some((image, pages)) = lock(&thread.deputy.image).take() else {
+        let Some(captured) = lock(&thread.deputy.image).clone() else {
             return self.answer(frame, GONE, Some(thread));
         };
+        let (image, pages) = &*captured;
         let encoded = image
             .encode()
             .map_err(|_| End::Malformed("an image that cannot be encoded"))?;

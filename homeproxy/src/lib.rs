@@ -8,6 +8,8 @@
 //! | `tracer/departing.rs` | processes that leave home while they run |
 //! | `tracer/exiting.rs` | the command's end, held until its statistics are written |
 //! | `lanes.rs` | one thread per lane: executes a guest's calls through its deputy |
+//! | `tracer/moving.rs` | movements that somebody asked for |
+//! | `control.rs` | what tools ask of a job |
 //! | `tracer/returning.rs` | deputies that become their processes again |
 //! | `coming.rs` | the image of a process that comes home |
 //! | `direct.rs` | calls that a lane's thread answers itself |
@@ -20,6 +22,7 @@
 //! | `limits.rs` | resource limits that serving guests needs |
 
 mod coming;
+pub mod control;
 mod direct;
 #[cfg(test)]
 mod hostile;
@@ -69,6 +72,7 @@ pub fn run() -> anyhow::Result<()> {
                 .write_all(b"ready\n")
                 .context("tell mosexec")?;
             drop(channel);
+            control::start(&job);
             tracer.run()?;
             if let Some(log) = log.filter(|_| setup.log.is_some()) {
                 log.finish();

@@ -6,6 +6,7 @@
 
 mod departing;
 mod exiting;
+pub(crate) mod moving;
 mod returning;
 
 use std::collections::{HashMap, HashSet};
@@ -31,6 +32,7 @@ use crate::procfs::OpenFiles;
 use crate::setup::{HOME_NODE, Setup};
 use departing::Departing;
 use exiting::Held;
+use moving::Done;
 use returning::{Expected, Signals};
 
 const HOME_OPTIONS: i32 = options::NEWBORN | options::EXEC;
@@ -91,6 +93,8 @@ pub(crate) struct Tracer {
     expected: HashMap<i32, Expected>,
     /// Processes that are to leave home.
     departing: HashMap<i32, Departing>,
+    /// Those who wait for a process to have moved.
+    movers: HashMap<i32, Vec<Done>>,
     /// Threads that make an interrupted call again.
     shortenings: Shortenings,
     /// How often all processes are moved, and when next.
@@ -120,6 +124,7 @@ impl Tracer {
             early: HashSet::new(),
             expected: HashMap::new(),
             departing: HashMap::new(),
+            movers: HashMap::new(),
             shortenings: Shortenings::default(),
             shuffle: setup.shuffle_ms.map(|ms| {
                 let interval = Duration::from_millis(ms);
@@ -197,6 +202,19 @@ impl Tracer {
 
     fn handle(&mut self, tid: i32, change: Change) {
         tracing::trace!("{tid}: {change:?}");
+        // Any stop uses up an interruption that was asked for; the next one must
+        // be due before the thread runs. If it goes on after that very one, a
+        // signal is due, which comes first.
+        let is_interruption = matches!(
+            change,
+            Change::Event {
+                event: EVENT_STOP,
+                ..
+            }
+        );
+        if !is_interruption {
+            self.remind(tid);
+        }
         let result = match change {
             Change::Exited(code) => {
                 self.ended(tid, code << 8);
@@ -229,18 +247,6 @@ impl Tracer {
             // ESRCH: killed while stopped; its end is reported next.
             tracing::debug!("thread {tid} at {change:?}: {error}");
         }
-        // Any stop uses up an interruption that was asked for. If a thread goes
-        // on after that very one, a signal is due, which comes next.
-        let is_interruption = matches!(
-            change,
-            Change::Event {
-                event: EVENT_STOP,
-                ..
-            }
-        );
-        if !is_interruption {
-            self.remind(tid);
-        }
     }
 
     /// A thread, or the process whose leader it is, has ended.
@@ -254,6 +260,7 @@ impl Tracer {
             self.job.journal.ended(tid, status);
             self.expected.remove(&tid);
             self.departing.remove(&tid);
+            self.moved(tid, &Err("it has ended".to_owned()));
         } else {
             self.is_held(tracee.pid, tid);
             self.leave_if_still(tracee.pid);
@@ -600,7 +607,7 @@ impl Tracer {
             places: Mutex::new(vec![place.clone()]),
             signals: 0.into(),
             parent: 0.into(),
-            image: Mutex::new(Some((image, pages))),
+            image: Mutex::new(Some(Arc::new((image, pages)))),
             proc_files,
         });
         for signal in signals {
@@ -636,6 +643,7 @@ impl Tracer {
             Order::End { pid, wait_status } => self.end(pid, wait_status),
             Order::EndThread { tid } => self.end_thread(tid),
             Order::Stop { pid, signal } => self.stop_by(pid, signal),
+            Order::Cannot { pid, reason } if self.has_image(pid) => self.take_back(pid, &reason),
             Order::Cannot { pid, reason } => {
                 self.message(
                     pid,
@@ -650,6 +658,14 @@ impl Tracer {
                 Ok(())
             }
             Order::AskReturn { pid, reason } => self.expect(pid, reason, true),
+            Order::Move { pid, all, to, done } => {
+                self.move_asked(pid, all, &to, &done);
+                Ok(())
+            }
+            Order::Running { pid } => {
+                self.moved(pid, &Ok(()));
+                Ok(())
+            }
             Order::Remains { pid, reason } => self.remains(pid, &reason),
             Order::Return(returned) => self.come_home(*returned),
             Order::HostLost { reason } => {

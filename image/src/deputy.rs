@@ -107,15 +107,22 @@ pub struct Standing {
     pub address: u64,
 }
 
+/// What is known of a deputy that was a running process.
+pub struct Stood {
+    /// Its windows.
+    pub windows: Vec<Standing>,
+    /// For each thread of the image the window (an index) and slot that it serves.
+    pub slots: Vec<(usize, Slot)>,
+}
+
 /// Turns a process that was running, captured as `image`, into a deputy. All
 /// its threads are stopped by us; `image` has them in the order wanted for the
-/// slots. Returns its windows, and for each thread the window (an index) and
-/// slot that it serves. All signals of its threads are blocked.
+/// slots. All signals of its threads are blocked then.
 ///
 /// # Errors
 /// [`ImageError::Stays`]: the process is as it was before, stopped. Another
 /// error: it has ended, or is lost.
-pub fn deputise_running(image: &Image) -> Result<(Vec<Standing>, Vec<(usize, Slot)>), ImageError> {
+pub fn deputise_running(image: &Image) -> Result<Stood, ImageError> {
     let pid = image.pid;
     let step = |doing| ImageError::step(doing, pid);
     let count = image.threads.len().div_ceil(GEOMETRY.slots);
@@ -157,7 +164,7 @@ pub fn deputise_running(image: &Image) -> Result<(Vec<Standing>, Vec<(usize, Slo
         slots.push((index / GEOMETRY.slots, slot));
     }
     forget_process(image, &windows, &mut slots)?;
-    Ok((windows, slots))
+    Ok(Stood { windows, slots })
 }
 
 /// Of what a process has registered with the kernel nothing stays with a

@@ -139,8 +139,8 @@ impl Returning<'_> {
         Ok(())
     }
 
-    /// Back to a deputy: as far as it got is not known.
-    fn undo(&mut self, image: &Image) {
+    /// Back to a deputy, from however far [`Returning::prepare`] has got.
+    pub fn undo(&mut self, image: &Image) {
         const SIG_IGN: u64 = 1;
         let kept = self.kept();
         for (own, thread) in self.threads.iter_mut().zip(&image.threads) {

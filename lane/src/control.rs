@@ -120,7 +120,7 @@ pub enum ToHome {
         /// What was tried and why it failed, in words for the user.
         reason: String,
     },
-    /// The body has been made and runs. Sent only when statistics are asked for.
+    /// The body has been made and runs.
     Running {
         /// The process.
         pid: i32,

@@ -33,6 +33,7 @@
 
 pub mod control;
 mod error;
+pub mod fault;
 pub mod frame;
 mod handshake;
 pub mod inspect;

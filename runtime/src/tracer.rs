@@ -9,6 +9,7 @@ use abi::GuestMemory;
 use abi::row::Route;
 use abi::{filter, row};
 use anyhow::Context;
+use image::ImageError;
 use image::rebuild::{self, Init};
 use image::schema::SignalAction;
 use image::unfinished::Shortenings;
@@ -111,6 +112,19 @@ impl Tracer {
 
     fn handle(&mut self, outer: i32, change: Change) {
         tracing::trace!("{outer}: {change:?}");
+        // Any stop uses up an interruption that was asked for; the next one must
+        // be due before the thread runs. If it goes on after that very one, a
+        // signal is due, which comes first.
+        let is_interruption = matches!(
+            change,
+            Change::Event {
+                event: EVENT_STOP,
+                ..
+            }
+        );
+        if !is_interruption {
+            self.remind(outer);
+        }
         let result = match change {
             Change::Exited(code) => {
                 self.ended(outer, code << 8);
@@ -137,18 +151,6 @@ impl Tracer {
         };
         if let Err(error) = result {
             tracing::debug!("thread {outer} at {change:?}: {error}");
-        }
-        // Any stop uses up an interruption that was asked for. If a thread goes
-        // on after that very one, a signal is due, which comes next.
-        let is_interruption = matches!(
-            change,
-            Change::Event {
-                event: EVENT_STOP,
-                ..
-            }
-        );
-        if !is_interruption {
-            self.remind(outer);
         }
     }
 
@@ -223,7 +225,10 @@ impl Tracer {
             links,
         } = *arrival;
         let pid = image.pid;
-        match rebuild::rebuild(&mut self.init, &image, &pages, &files, &self.filter) {
+        let made = lane::fault::point("rebuild")
+            .map_err(ImageError::step("make a body", pid))
+            .and_then(|()| rebuild::rebuild(&mut self.init, &image, &pages, &files, &self.filter));
+        match made {
             Ok(body) => {
                 let pool = Pool::new(body.listener);
                 let process = Arc::new(Process::new(
@@ -250,9 +255,7 @@ impl Tracer {
                         tracing::debug!("start thread {tid} of body {pid}: {error}");
                     }
                 }
-                if self.host.stats {
-                    self.host.tell_home(&ToHome::Running { pid });
-                }
+                self.host.tell_home(&ToHome::Running { pid });
             }
             Err(error) => self.host.tell_home(&ToHome::Cannot {
                 pid,

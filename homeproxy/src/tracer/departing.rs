@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use image::ImageError;
 use image::capture::{self, StoppedThread, Surroundings};
-use image::deputy::{self, Standing};
+use image::deputy::{self, Standing, Stood};
 use image::maps;
 use image::unfinished::{self, Unfinished};
 use lane::control::ToHost;
@@ -143,6 +143,7 @@ impl Tracer {
         match error {
             ImageError::Stays { reason, .. } => {
                 tracing::info!("process {pid} stays at home: {reason}");
+                self.moved(pid, &Err(reason));
                 self.release(&threads, &unfinished);
             }
             lost => {
@@ -176,7 +177,9 @@ impl Tracer {
         for pid in late {
             if let Some(departing) = self.departing.remove(&pid) {
                 let held: Vec<i32> = departing.held.into_iter().collect();
-                tracing::info!("process {pid} stays at home: one of its threads does not stop");
+                let reason = "one of its threads does not stop";
+                tracing::info!("process {pid} stays at home: {reason}");
+                self.moved(pid, &Err(reason.to_owned()));
                 self.release(&held, &departing.unfinished);
             }
         }
@@ -227,6 +230,10 @@ impl Tracer {
                     .copied()
             },
         };
+        lane::fault::point("capture").map_err(|error| ImageError::Stays {
+            pid,
+            reason: error.to_string(),
+        })?;
         let image = capture::running(&stopped, &mut surroundings)?;
         let mut pages = Vec::with_capacity(image.page_bytes() as usize);
         capture::pages(&image, pid, &mut pages)?;
@@ -242,7 +249,7 @@ impl Tracer {
             let options = home_options(&self.job) | options::EXITKILL;
             ptrace::set_options(*tid, options).map_err(step("set the tracing options"))?;
         }
-        let (windows, slots) = deputy::deputise_running(&image)?;
+        let Stood { windows, slots } = deputy::deputise_running(&image)?;
         let places: Vec<Place> = windows
             .into_iter()
             .map(|Standing { window, address }| Place { window, address })
@@ -253,7 +260,7 @@ impl Tracer {
             places: Mutex::new(places.clone()),
             signals: 0.into(),
             parent: 0.into(),
-            image: Mutex::new(Some((image, pages))),
+            image: Mutex::new(Some(Arc::new((image, pages)))),
             proc_files,
         });
         let mut made = HashMap::new();
@@ -274,27 +281,6 @@ impl Tracer {
         }
         self.job.tell_host(&ToHost::Place { pid });
         Ok(())
-    }
-
-    /// Moves every process of the job that can move: away, or home.
-    pub(super) fn shuffle(&mut self) {
-        let leaders: Vec<(i32, bool)> = self
-            .tracees
-            .iter()
-            .filter(|(tid, tracee)| **tid == tracee.pid)
-            .map(|(tid, tracee)| (*tid, tracee.thread.is_some()))
-            .collect();
-        for (pid, is_away) in leaders {
-            let moves = if is_away {
-                self.expect(pid, "it is shuffled".into(), false)
-                    .map_err(|error| error.to_string())
-            } else {
-                self.depart(pid)
-            };
-            if let Err(why) = moves {
-                tracing::debug!("process {pid} is not shuffled: {why}");
-            }
-        }
     }
 }
 

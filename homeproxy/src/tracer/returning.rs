@@ -177,6 +177,7 @@ impl Tracer {
             return Ok(());
         };
         tracing::info!("process {pid} stays where it is: {reason}");
+        self.moved(pid, &Err(reason.to_owned()));
         for tid in self.threads_of(pid) {
             if let Some(tracee) = self.tracees.get_mut(&tid) {
                 tracee.signals = Signals::Release;
@@ -211,10 +212,25 @@ impl Tracer {
                 return remains;
             }
         };
+        // First: the body must be gone before the process makes others.
+        let _ = answer.send(Ok(()));
+        self.go_on_here(pid, &image, pages.len() as u64, &threads, stops);
+        Ok(())
+    }
+
+    /// The process has been made; from now on it is one that runs at home.
+    fn go_on_here(
+        &mut self,
+        pid: i32,
+        image: &Image,
+        page_bytes: u64,
+        threads: &[Arc<DeputyThread>],
+        stops: Vec<i32>,
+    ) {
         let Some(expected) = self.expected.remove(&pid) else {
-            return Ok(());
+            return;
         };
-        for thread in &threads {
+        for thread in threads {
             thread.is_over.store(true, Ordering::SeqCst);
             lock(&self.job.threads).remove(&thread.tid);
             if let Some(tracee) = self.tracees.get_mut(&thread.tid) {
@@ -226,9 +242,9 @@ impl Tracer {
         if let Some(leader) = self.tracees.get_mut(&pid).filter(|_| expected.binds) {
             leader.bound = Some(expected.reason.clone());
         }
-        let bytes = pages.len() as u64;
-        self.job.journal.came_home(pid, &expected.reason, bytes);
-        let _ = answer.send(Ok(()));
+        let journal = &self.job.journal;
+        journal.came_home(pid, &expected.reason, page_bytes);
+        self.moved(pid, &Ok(()));
         for signal in expected.stops.into_iter().chain(stops) {
             // ESRCH: killed meanwhile.
             let _ = ptrace::kill(pid, signal);
@@ -238,7 +254,52 @@ impl Tracer {
             let _ = ptrace::set_options(thread.tid, home_options(&self.job));
             let _ = self.shortenings.resume(thread.tid, thread.unfinished);
         }
-        Ok(())
+    }
+
+    /// Whether the process can go on here, since its body has never run.
+    pub(super) fn has_image(&self, pid: i32) -> bool {
+        let thread = self.tracees.get(&pid).and_then(|t| t.thread.as_ref());
+        thread.is_some_and(|thread| lock(&thread.deputy.image).is_some())
+    }
+
+    /// A host cannot run a process that was on its way there: it goes on here.
+    pub(super) fn take_back(&mut self, pid: i32, reason: &str) -> Result<()> {
+        let thread = self.tracees.get(&pid).and_then(|t| t.thread.clone());
+        let captured = thread.and_then(|thread| lock(&thread.deputy.image).take());
+        let Some(captured) = captured else {
+            return Ok(());
+        };
+        tracing::warn!("process {pid} cannot run on its host: {reason}");
+        self.expected.remove(&pid);
+        self.moved(pid, &Err(reason.to_owned()));
+        let mut stops = Vec::new();
+        for tid in self.threads_of(pid) {
+            if let Some(tracee) = self.tracees.get_mut(&tid) {
+                (tracee.signals, tracee.own_mask) = (Signals::Leave, None);
+            }
+            restore::stop(tid, &mut stops).map_err(std::io::Error::other)?;
+            ptrace::set_signal_mask(tid, HELD_SIGNALS)?;
+            ptrace::resume(tid, 0)?;
+        }
+        let expected = Expected {
+            reason: format!("its host could not run it: {reason}"),
+            binds: false,
+            open: HashSet::new(),
+            recalled: true,
+            stops,
+        };
+        self.expected.insert(pid, expected);
+        let (image, pages) = &*captured;
+        match self.restore(pid, image, pages) {
+            Ok((threads, stops)) => {
+                self.go_on_here(pid, image, pages.len() as u64, &threads, stops);
+                Ok(())
+            }
+            Err(error) => {
+                self.message(pid, &format!("process {pid} is lost: {reason}; {error}"));
+                ptrace::kill(pid, libc::SIGKILL)
+            }
+        }
     }
 
     /// Makes the process. Its threads are stopped then.
@@ -274,6 +335,10 @@ impl Tracer {
             windows,
         };
         returning.prepare(image, pages, &files)?;
+        if let Err(fault) = lane::fault::point("restore") {
+            returning.undo(image);
+            return Err(ImageError::step("make the process", pid)(fault));
+        }
         let stops = returning.enter(image).inspect_err(|error| {
             self.message(
                 pid,

@@ -299,6 +299,8 @@ impl Tracer {
                 others.iter().find(mapped).copied()
             },
         };
+        lane::fault::point("capture")
+            .map_err(ImageError::step("look into the threads", process.pid))?;
         let mut image = capture::running(&stopped, &mut surroundings)?;
         for waiting in &mut image.pending {
             let word = |at: usize| {

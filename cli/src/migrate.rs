@@ -1,0 +1,53 @@
+//! `migrate`: moves a running process of a mosexec job.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use homeproxy::control::{Client, Request};
+
+/// Moves process PID, which was started by mosexec, to another node while it
+/// runs.
+#[derive(Debug, Parser)]
+#[command(name = "migrate", version, about, long_about = None)]
+#[command(
+    after_help = "Exit status: 0 if it has moved; 1 if it goes on where it was, with the reason on \
+                        standard error; 2 for wrong usage."
+)]
+struct Args {
+    /// Move all processes of the job that PID belongs to
+    #[arg(long)]
+    job: bool,
+    /// The process
+    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
+    pid: i32,
+    /// Where to: the number of a node, home, or best (without a cluster of daemons: home)
+    #[arg(value_name = "NODE|home|best")]
+    to: String,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("migrate: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    let answer = Client::of_process(args.pid)?.ask(&Request::Migrate {
+        pid: args.pid,
+        job: args.job,
+        to: args.to.clone(),
+    })?;
+    let stayed: Vec<String> = answer
+        .stayed
+        .into_iter()
+        .map(|(pid, why)| format!("process {pid} goes on where it was: {why}"))
+        .collect();
+    anyhow::ensure!(stayed.is_empty(), "{}", stayed.join("\nmigrate: "));
+    Ok(())
+}

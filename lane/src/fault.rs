@@ -1,0 +1,34 @@
+//! Faults on demand: at named points of a movement a step fails as if the
+//! kernel had refused it, so that tests can see what comes of that.
+//!
+//! `HOMENODE_FAULT` names the points, separated by commas. Without it nothing
+//! is looked at but a flag.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::LazyLock;
+
+/// The points, in the order of a movement.
+pub const POINTS: &[&str] = &[
+    // A running process is captured, at home or at its host.
+    "capture", // A body is made at the host.
+    "rebuild", // A deputy becomes its process again.
+    "restore",
+];
+
+static WANTED: LazyLock<HashSet<String>> = LazyLock::new(|| {
+    let names = std::env::var("HOMENODE_FAULT").unwrap_or_default();
+    names.split(',').map(str::to_owned).collect()
+});
+
+/// Fails if the fault at this point is wanted.
+///
+/// # Errors
+/// The fault.
+pub fn point(name: &'static str) -> io::Result<()> {
+    debug_assert!(POINTS.contains(&name));
+    if WANTED.contains(name) {
+        return Err(io::Error::other(format!("the fault \"{name}\" was wanted")));
+    }
+    Ok(())
+}
