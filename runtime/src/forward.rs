@@ -4,7 +4,6 @@
 //! to home → wait → copy the results into the guest → answer.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use abi::errno::Errno;
@@ -234,7 +233,7 @@ impl Worker {
             if let Err(error) = link.send_call(kind, &self.call) {
                 return self.lost(thread, &error);
             }
-            if interruptible && thread.process.undelivered.load(Ordering::SeqCst) > 0 {
+            if interruptible && signals::may_be_due(thread, temporary) {
                 signals::interrupt_if_due(&self.host, thread);
             }
             let answer = link.receive_answer();
