@@ -317,7 +317,7 @@ fn run(
         let tid = thread.tid;
         job.order(Order::Interrupt { tid, request });
     }
-    slot.wait(None);
+    slot.watch();
     slot.result(0)
 }
 
