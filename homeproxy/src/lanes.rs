@@ -17,6 +17,7 @@ use image::deputy::{GEOMETRY, PLACES, WINDOW_STRIDE, raise_limits};
 use image::files::{FileIdentity, device_of};
 use lane::{Frame, Kind, LaneError, Receiver, Sender};
 use nix::fcntl::{FcntlArg, fcntl};
+use sys::patience::{PERHAPS, Patience};
 use sys::pidfd;
 use sys::window::{Call, Slot, Window};
 
@@ -63,7 +64,10 @@ pub(crate) fn serve(job: &Arc<Job>, sender: Sender, mut receiver: Receiver, tid:
         sender,
         parts: Vec::new(),
     };
+    // A guest that has just got an answer may go on with the next call.
+    let mut patience = Patience::new(PERHAPS);
     loop {
+        patience.watch(|| receiver.is_ready());
         let served = receiver
             .recv()
             .map_err(End::from)

@@ -11,7 +11,7 @@ use image::Image;
 use image::files::{FILE_BYTES_MAX, FileIdentity, LocalFiles};
 use image::schema::IMAGE_BYTES_MAX;
 use lane::{Kind, Lane, LaneError, Receiver, Secret, Sender};
-use sys::patience::Patience;
+use sys::patience::{Patience, UNDER_WAY};
 
 /// Lease epoch until leases move.
 const EPOCH: u32 = 1;
@@ -49,7 +49,7 @@ impl Link {
             sender,
             receiver,
             request: 0,
-            patience: Patience::default(),
+            patience: Patience::new(UNDER_WAY),
         })
     }
 

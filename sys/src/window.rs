@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::patience::Patience;
+use crate::patience::{Patience, UNDER_WAY};
 use crate::{futex, stub};
 
 /// Most calls in one batch.
@@ -154,7 +154,7 @@ impl Window {
             window: Arc::clone(self),
             index,
             request: 0,
-            patience: Patience::default(),
+            patience: Patience::new(UNDER_WAY),
         })
     }
 
@@ -283,10 +283,9 @@ impl Slot {
     pub fn watch(&mut self) {
         let word = self.window.word(self.index, DONE);
         let request = self.request;
-        let is_over = || word.load(Ordering::SeqCst) == request;
-        if !self.patience.watch(is_over) {
-            self.wait(None);
-        }
+        self.patience
+            .watch(|| word.load(Ordering::SeqCst) == request);
+        self.wait(None);
     }
 
     /// Sleeps until the batch is over, or for `limit`. Returns whether it is over.
