@@ -203,11 +203,8 @@ fn run_to_trap(pid: i32, signals: &mut Vec<i32>) -> Result<Registers, ImageError
             Some((_, Change::Event { .. })) | None => {
                 ptrace::resume(pid, 0).map_err(step("run"))?
             }
-            Some((_, Change::Exited(_) | Change::Killed { .. })) => {
-                return Err(ImageError::Stays {
-                    pid,
-                    reason: "it has ended".into(),
-                });
+            Some((_, change @ (Change::Exited(_) | Change::Killed { .. }))) => {
+                return Err(ImageError::Ended { pid, change });
             }
         }
     }
