@@ -171,7 +171,9 @@ fn map_window(
     }
     ptrace::poke(pid, old.rip, &code).map_err(step("write to the entry point"))?;
     let result = run_to_trap(pid, signals);
-    ptrace::poke(pid, old.rip, &saved).map_err(step("restore the entry point"))?;
+    if !matches!(result, Err(ImageError::Ended { .. })) {
+        ptrace::poke(pid, old.rip, &saved).map_err(step("restore the entry point"))?;
+    }
     let regs = result?;
     if regs.rax != address {
         let source = io::Error::from_raw_os_error(-(regs.rax as i64) as i32);
