@@ -2,7 +2,8 @@
 //!
 //! Two binaries share this library. `homenode-bench` is the harness: it runs the measuring guest
 //! natively, at home under `mosexec` and forwarded to an embedded second node, in turn, and beside
-//! each the raw TCP figure of the same core placement. `homenode-bench-guest` is that guest: one
+//! each its yardstick: the raw TCP figure of the same core placement, or for a call that the host
+//! executes the same under a filter that allows everything. `homenode-bench-guest` is that guest: one
 //! operation in a loop, one JSON line.
 //!
 //! | file | concept |
@@ -10,8 +11,8 @@
 //! | `rows` | what is measured: the one list both binaries read |
 //! | `meter` | how one operation is timed, inside the guest |
 //! | `calls`, `files`, `processes`, `work` | the operations |
-//! | `raw` | raw TCP, the yardstick |
-//! | `raw_calls` | the only unsafe code: fork, exec, bare system calls, file mapping |
+//! | `raw` | raw TCP, the yardstick of forwarded calls |
+//! | `raw_calls` | the only unsafe code: fork, exec, bare system calls, file mapping, a filter |
 //! | `scratch`, `tiny` | the files the operations work on |
 //! | `placement` | which core runs what |
 //! | `product` | where `mosexec` and the guest are, and the command line of each mode |

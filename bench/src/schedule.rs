@@ -11,7 +11,7 @@ use crate::child::{Job, Nursery, RunError};
 use crate::meter::{Meter, Sample, Singles};
 use crate::placement::{Cores, Placement};
 use crate::product::{Mode, Product};
-use crate::rows::{Row, Work, Yardstick};
+use crate::rows::{Row, Work};
 use crate::scratch::Scratch;
 use crate::spread::Series;
 
@@ -185,7 +185,9 @@ impl Bench<'_> {
             }
             for line in &mut same_job {
                 let sample = match row.yardstick {
-                    Some(yardstick) => self.raw_sample(yardstick, line.placement)?,
+                    Some(yardstick) => {
+                        self.raw_sample(&yardstick.name(row.name), line.placement)?
+                    }
                     None => None,
                 };
                 line.raw.push(sample);
@@ -231,12 +233,12 @@ impl Bench<'_> {
 
     fn raw_sample(
         &mut self,
-        yardstick: Yardstick,
+        yardstick: &str,
         placement: Placement,
     ) -> Result<Option<Sample>, RunError> {
         let (core, peer_core) = self.lab.cores.of_raw_tcp(placement);
-        let line = self.guest_line(yardstick.name(), peer_core);
-        self.attempt(&format!("{}, {placement}", yardstick.name()), |bench| {
+        let line = self.guest_line(yardstick, peer_core);
+        self.attempt(&format!("{yardstick}, {placement}"), |bench| {
             bench.sample_of_guest(line, core)
         })
     }

@@ -84,6 +84,21 @@ pub const TARGETS: &[Target] = &[
         AtMost(1.1),
     ),
     target(
+        "the same / under any filter: getpid",
+        TimeToRaw("getpid", Free),
+        AtMost(1.1),
+    ),
+    target(
+        "the same / under any filter: clock_gettime",
+        TimeToRaw("clock-syscall", Free),
+        AtMost(1.1),
+    ),
+    target(
+        "the same / under any filter: futex",
+        TimeToRaw("futex-wake", Free),
+        AtMost(1.1),
+    ),
+    target(
         "getppid at home under mosexec / native",
         ToNative(Home, "getppid", Free),
         AtMost(1.1),

@@ -18,6 +18,7 @@ use image::deputy::{GEOMETRY, PLACES, WINDOW_STRIDE, raise_limits};
 use image::files::{FileIdentity, device_of};
 use lane::{Frame, Kind, LaneError, Receiver, Sender};
 use nix::fcntl::{FcntlArg, fcntl};
+use sys::patience::{PERHAPS, Patience};
 use sys::pidfd;
 use sys::window::{Call, Slot, Window};
 
@@ -68,7 +69,10 @@ pub(crate) fn serve(job: &Arc<Job>, sender: Sender, mut receiver: Receiver, tid:
         parts: Vec::new(),
         coming: Coming::default(),
     };
+    // A guest that has just got an answer may go on with the next call.
+    let mut patience = Patience::new(PERHAPS);
     loop {
+        patience.watch(|| receiver.is_ready());
         let served = receiver
             .recv()
             .map_err(End::from)
@@ -356,7 +360,7 @@ fn run(
         let tid = thread.tid;
         job.order(Order::Interrupt { tid, request });
     }
-    slot.wait(None);
+    slot.watch();
     slot.result(0)
 }
 

@@ -532,6 +532,12 @@ impl Tracer {
                 }
                 Ok(())
             }
+            Err(ImageError::Ended { change, .. }) => {
+                // Its body, if it has one, waits for what becomes of its execve.
+                self.adopt(pid, pid, caller);
+                self.handle(pid, change);
+                Ok(())
+            }
             Err(reason) => {
                 let why = match reason {
                     ImageError::Stays { reason, .. } => reason,

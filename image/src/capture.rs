@@ -128,14 +128,17 @@ pub fn running(
             let process = capture_process(&mut image, &status, &mut injector);
             captured = process.and(captured);
         }
+        let captured = captured.map_err(injector.step("look into a thread"));
+        if let Err(ended @ ImageError::Ended { .. }) = captured {
+            return Err(ended);
+        }
         let taken = injector
             .end()
             .map_err(ImageError::step("let go of a thread", thread.tid))?;
         for signal in taken {
             ptrace::tgkill(pid, thread.tid, signal).map_err(step("keep a signal"))?;
         }
-        let captured = captured.map_err(ImageError::step("look into a thread", thread.tid))?;
-        image.threads.push(captured);
+        image.threads.push(captured?);
         let own =
             ptrace::pending_signals(thread.tid, false).map_err(step("read the waiting signals"))?;
         let tid = thread.at_home;

@@ -137,6 +137,9 @@ pub fn deputise_running(image: &Image) -> Result<Stood, ImageError> {
     let windows = (0..count as u64)
         .map(|index| map_window_by(&mut injector, pid, first + index * WINDOW_STRIDE))
         .collect::<Result<Vec<_>, _>>();
+    if let Err(ended @ ImageError::Ended { .. }) = windows {
+        return Err(ended);
+    }
     let taken = injector
         .end()
         .map_err(step("let go of the leading thread"))?;
@@ -230,7 +233,7 @@ fn map_window_by(injector: &mut Injector, pid: i32, address: u64) -> Result<Stan
             pid,
             reason: format!("{doing}: {}", io::Error::from_raw_os_error(-errno as i32)),
         }),
-        Err(error) => Err(step(doing)(error)),
+        Err(error) => Err(injector.step(doing)(error)),
     };
     let flags = u64::from(libc::MFD_CLOEXEC);
     let fd = call(libc::SYS_memfd_create, &[at, flags], "make the window")?;
@@ -325,7 +328,9 @@ fn map_window(
     }
     ptrace::poke(pid, old.rip, &code).map_err(step("write to the entry point"))?;
     let result = run_to_trap(pid, signals);
-    ptrace::poke(pid, old.rip, &saved).map_err(step("restore the entry point"))?;
+    if !matches!(result, Err(ImageError::Ended { .. })) {
+        ptrace::poke(pid, old.rip, &saved).map_err(step("restore the entry point"))?;
+    }
     let regs = result?;
     if regs.rax != address {
         let source = io::Error::from_raw_os_error(-(regs.rax as i64) as i32);
@@ -357,11 +362,8 @@ fn run_to_trap(pid: i32, signals: &mut Vec<i32>) -> Result<Registers, ImageError
             Some((_, Change::Event { .. })) | None => {
                 ptrace::resume(pid, 0).map_err(step("run"))?
             }
-            Some((_, Change::Exited(_) | Change::Killed { .. })) => {
-                return Err(ImageError::Stays {
-                    pid,
-                    reason: "it has ended".into(),
-                });
+            Some((_, change @ (Change::Exited(_) | Change::Killed { .. }))) => {
+                return Err(ImageError::Ended { pid, change });
             }
         }
     }

@@ -82,7 +82,9 @@ pub struct Injector {
     mask: u64,
     scratch: [u8; SCRATCH_BYTES],
     /// Signals that could not be held back: SIGSTOP.
-    pub taken: Vec<i32>,
+    taken: Vec<i32>,
+    /// Its end, if that has been seen here.
+    ended: Option<Change>,
 }
 
 impl Injector {
@@ -102,6 +104,7 @@ impl Injector {
             mask,
             scratch,
             taken: Vec::new(),
+            ended: None,
         })
     }
 
@@ -123,7 +126,8 @@ impl Injector {
             match ptrace::wait(self.tid, false)? {
                 Some((_, Change::Signal(libc::SIGTRAP) | Change::Event { .. })) | None => {}
                 Some((_, Change::Signal(signal))) => self.taken.push(signal),
-                Some((_, Change::Exited(_) | Change::Killed { .. })) => {
+                Some((_, change @ (Change::Exited(_) | Change::Killed { .. }))) => {
+                    self.ended = Some(change);
                     return Err(io::Error::from_raw_os_error(libc::ESRCH));
                 }
             }
@@ -174,6 +178,16 @@ impl Injector {
     /// Signal mask as it was then.
     pub fn mask(&self) -> u64 {
         self.mask
+    }
+
+    /// For `map_err` of what a call returned: names the step, and tells the
+    /// thread's end if that was seen.
+    pub fn step(&self, doing: &'static str) -> impl FnOnce(io::Error) -> ImageError {
+        let (pid, ended) = (self.tid, self.ended);
+        move |source| match ended {
+            Some(change) => ImageError::Ended { pid, change },
+            None => ImageError::Step { doing, pid, source },
+        }
     }
 
     /// Gives everything back. Returns the signals that arrived and could not be

@@ -19,8 +19,9 @@ pub mod unfinished;
 use std::io::Read;
 
 pub use schema::Image;
+use sys::ptrace::Change;
 
-/// Why a movement did not happen. The process is where it was before.
+/// Why a movement did not happen. The process is where it was before, unless it has ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// A step on the process failed; usually it has ended meanwhile.
@@ -40,6 +41,14 @@ pub enum ImageError {
         pid: i32,
         /// In words for the user.
         reason: String,
+    },
+    /// It has ended, and its end has been waited for: nobody else will see it.
+    #[error("process {pid} has ended")]
+    Ended {
+        /// Its pid on this node.
+        pid: i32,
+        /// How.
+        change: Change,
     },
     /// The image is not one of ours, of another version, or damaged.
     #[error("image refused: {0}")]

@@ -453,6 +453,9 @@ pub(crate) fn unmap_from_outside(
         match ptrace::wait(tid, false).map_err(step("remove the window"))? {
             Some((_, Change::Signal(libc::SIGTRAP))) => break,
             Some((_, Change::Event { .. })) => {}
+            Some((pid, change @ (Change::Exited(_) | Change::Killed { .. }))) => {
+                return Err(ImageError::Ended { pid, change });
+            }
             other => {
                 return Err(step("remove the window")(io::Error::other(format!(
                     "{other:?}"

@@ -210,11 +210,8 @@ pub fn stop(tid: i32, stops: &mut Vec<i32>) -> Result<(), ImageError> {
                 }
                 return Ok(());
             }
-            Some((_, Change::Exited(_) | Change::Killed { .. })) => {
-                return Err(ImageError::Stays {
-                    pid: tid,
-                    reason: "it has ended".into(),
-                });
+            Some((pid, change @ (Change::Exited(_) | Change::Killed { .. }))) => {
+                return Err(ImageError::Ended { pid, change });
             }
             Some((_, change)) => {
                 if let Change::Signal(signal) = change {

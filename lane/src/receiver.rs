@@ -3,8 +3,11 @@
 use std::io::{self, Read};
 use std::net::{Shutdown, TcpStream};
 use std::ops::Range;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::error::LaneError;
 use crate::frame::{
@@ -74,6 +77,12 @@ impl Receiver {
             }),
             None => Err(self.fail(LaneError::Refused("frame of unknown kind"))),
         }
+    }
+
+    /// Whether [`recv`](Self::recv) has something to begin with: a part of a frame, or the end.
+    pub fn is_ready(&self) -> bool {
+        let mut stream = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+        !self.filled.is_empty() || poll(&mut stream, PollTimeout::ZERO) != Ok(0)
     }
 
     /// Waits until `deadline` for an empty frame of any kind; returns its header.

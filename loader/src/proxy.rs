@@ -81,7 +81,9 @@ pub(crate) fn start(args: &Args, node: u32) -> anyhow::Result<()> {
 /// command. Returns the proxy's pid.
 fn launch(programs: &Path, theirs: UnixStream, setup: &Setup) -> anyhow::Result<i32> {
     let (mut read, write) = std::io::pipe().context("make a pipe")?;
-    let Side::Parent(middle) = process::fork().context("fork the home proxy")? else {
+    // No SIGCHLD of it: where that is blocked, the command would find it pending.
+    let forked = process::fork_quietly().context("fork the home proxy")?;
+    let Side::Parent(middle) = forked else {
         let code = match process::fork() {
             Ok(Side::Parent(_)) => 0,
             Ok(Side::Child) => guard::guard(setup.target, write, || {

@@ -308,7 +308,7 @@ impl Worker {
             if let Err(error) = link.send_call(kind, &self.call) {
                 return self.lost(thread, &error);
             }
-            if interruptible && thread.process.undelivered.load(Ordering::SeqCst) > 0 {
+            if interruptible && signals::may_be_due(thread, temporary) {
                 signals::interrupt_if_due(&self.host, thread);
             }
             let answer = link.receive_answer();

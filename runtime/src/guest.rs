@@ -1,7 +1,7 @@
 //! A guest's processes and threads as the host knows them.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -59,8 +59,8 @@ pub(crate) struct Process {
     pub(crate) dispositions: Mutex<Dispositions>,
     /// Sent into the body and not yet seen at its delivery.
     pub(crate) incoming: Mutex<VecDeque<Incoming>>,
-    /// Length of `incoming`, for a look without the lock.
-    pub(crate) undelivered: AtomicI64,
+    /// How many were ever sent into the body.
+    pub(crate) arrivals: AtomicU64,
     /// Number of the last signal from home that has been sent into the body.
     signals: Mutex<u64>,
     signals_changed: Condvar,
@@ -97,7 +97,7 @@ impl Process {
             pool,
             dispositions: Mutex::new(dispositions),
             incoming: Mutex::new(VecDeque::new()),
-            undelivered: AtomicI64::new(0),
+            arrivals: AtomicU64::new(0),
             signals: Mutex::new(0),
             signals_changed: Condvar::new(),
             memory_files: MemoryFiles::default(),
@@ -182,6 +182,8 @@ pub(crate) struct CallState {
     pub(crate) request: Option<u64>,
     /// Mask in force while it waits.
     pub(crate) temporary: Option<TemporaryMask>,
+    /// [`Process::arrivals`] when this thread last looked whether one is for it.
+    pub(crate) looked: u64,
     /// The last notification was answered with a restart code.
     pub(crate) restarting: bool,
     /// At its next stop, wait for the signal under this mask.

@@ -11,6 +11,7 @@ use image::Image;
 use image::files::{FILE_BYTES_MAX, FileIdentity, LocalFiles};
 use image::schema::IMAGE_BYTES_MAX;
 use lane::{Kind, Lane, LaneError, Receiver, Secret, Sender};
+use sys::patience::{Patience, UNDER_WAY};
 
 /// Bytes of an image in one frame.
 const PART_BYTES: usize = 512 * 1024;
@@ -22,6 +23,7 @@ pub(crate) struct Link {
     sender: Sender,
     receiver: Receiver,
     request: u64,
+    patience: Patience,
 }
 
 /// Answer to a call.
@@ -49,6 +51,7 @@ impl Link {
             sender,
             receiver,
             request: 0,
+            patience: Patience::new(UNDER_WAY),
         })
     }
 
@@ -83,8 +86,10 @@ impl Link {
         self.sender.send(kind, EPOCH, self.request)
     }
 
-    /// Waits for the answer to the last call.
+    /// Waits for the answer to the last call, awake at first if that has paid
+    /// lately.
     pub(crate) fn receive_answer(&mut self) -> Result<Answer<'_>, LaneError> {
+        self.patience.watch(|| self.receiver.is_ready());
         let frame = self.receiver.recv()?;
         if frame.kind != Kind::Result || frame.request != self.request {
             return Err(LaneError::Refused("an answer to another request"));

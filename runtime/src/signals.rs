@@ -55,6 +55,17 @@ pub(crate) fn is_due(thread: &Thread, temporary: Option<TemporaryMask>) -> bool 
     sets.pending & !blocked != 0
 }
 
+/// Whether a signal may be due of which nobody has told home, now that a call
+/// of this thread is on its way. One that was due before the call has been
+/// delivered before it, since the thread's mask changes only between calls: so
+/// only what has arrived since the last look counts, unless the call waits with
+/// a mask of its own.
+pub(crate) fn may_be_due(thread: &Thread, temporary: Option<TemporaryMask>) -> bool {
+    let arrivals = thread.process.arrivals.load(Ordering::SeqCst);
+    let looked = std::mem::replace(&mut lock(&thread.state).looked, arrivals);
+    looked != arrivals || temporary.is_some() && !lock(&thread.process.incoming).is_empty()
+}
+
 /// If a signal is due for a thread that waits at home, interrupts its call.
 pub(crate) fn interrupt_if_due(host: &Host, thread: &Thread) {
     let state = lock(&thread.state);
@@ -91,7 +102,7 @@ pub(crate) fn inject(host: &Host, process: &Arc<Process>, tid: i32, signal: i32,
         return;
     }
     lock(&process.incoming).push_back(Incoming { signal, info });
-    process.undelivered.fetch_add(1, Ordering::SeqCst);
+    process.arrivals.fetch_add(1, Ordering::SeqCst);
     let sent = match target {
         Some((thread, _)) => ptrace::tgkill(process.outer, thread.outer, signal),
         // Blocked everywhere: pending for the thread, or for all.
@@ -102,12 +113,15 @@ pub(crate) fn inject(host: &Host, process: &Arc<Process>, tid: i32, signal: i32,
     };
     if sent.is_err() {
         lock(&process.incoming).pop_back();
-        process.undelivered.fetch_sub(1, Ordering::SeqCst);
         return;
     }
     process.changed();
-    if let Some((thread, _)) = target {
-        interrupt_if_due(host, thread);
+    match target {
+        Some((thread, _)) => interrupt_if_due(host, thread),
+        // Somebody may have opened up since it was looked for.
+        None => candidates
+            .iter()
+            .for_each(|(t, _)| interrupt_if_due(host, t)),
     }
 }
 
@@ -115,7 +129,6 @@ pub(crate) fn inject(host: &Host, process: &Arc<Process>, tid: i32, signal: i32,
 pub(crate) fn take_incoming(process: &Process, signal: i32) -> Option<SignalInfo> {
     let mut incoming = lock(&process.incoming);
     let at = incoming.iter().position(|i| i.signal == signal)?;
-    process.undelivered.fetch_sub(1, Ordering::SeqCst);
     incoming.remove(at).map(|i| i.info)
 }
 
@@ -144,12 +157,7 @@ pub(crate) fn take_pending(host: &Host, thread: &Thread) -> Vec<Incoming> {
 
 /// The reverse of [`take_pending`].
 pub(crate) fn give_back(thread: &Thread, pending: Vec<Incoming>) {
-    let added = pending.len() as i64;
     lock(&thread.process.incoming).extend(pending);
-    thread
-        .process
-        .undelivered
-        .fetch_add(added, Ordering::SeqCst);
 }
 
 /// `si_code` of kill(2).

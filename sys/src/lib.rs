@@ -12,6 +12,7 @@ pub mod inherited;
 pub mod limits;
 pub mod maps;
 pub mod memfd;
+pub mod patience;
 pub mod pidfd;
 pub mod process;
 pub mod ptrace;

@@ -20,12 +20,33 @@ pub enum Side {
 /// # Panics
 /// If the process has other threads: their locks would stay locked in the child.
 pub fn fork() -> io::Result<Side> {
+    assert_alone();
+    // SAFETY: there is no other thread, so nothing is in an inconsistent state.
+    match crate::check(i64::from(unsafe { libc::fork() }))? {
+        0 => Ok(Side::Child),
+        pid => Ok(Side::Parent(pid as i32)),
+    }
+}
+
+fn assert_alone() {
     let threads = std::fs::read_dir("/proc/self/task")
         .map(Iterator::count)
         .unwrap_or(1);
     assert!(threads == 1, "fork with {threads} threads");
-    // SAFETY: there is no other thread, so nothing is in an inconsistent state.
-    match crate::check(i64::from(unsafe { libc::fork() }))? {
+}
+
+/// Forks a process of whose end no signal tells us, and which is there to be
+/// waited for even where SIGCHLD is ignored. It may fork and end, nothing else:
+/// the C library in it does not know its thread id.
+///
+/// # Panics
+/// As [`fork`].
+pub fn fork_quietly() -> io::Result<Side> {
+    assert_alone();
+    // SAFETY: without flags the child gets a copy of all memory, as by fork;
+    // there is no other thread, so nothing is in an inconsistent state.
+    let ret = unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) };
+    match crate::check(ret)? {
         0 => Ok(Side::Child),
         pid => Ok(Side::Parent(pid as i32)),
     }

@@ -13,8 +13,11 @@ pub struct Bell {
 
 impl Bell {
     /// Blocks SIGCHLD for the calling thread and those it will start, so that
-    /// it can be waited for. Call before any other thread exists.
+    /// it can be waited for, and does not ignore it, as who started us may have
+    /// done: an ignored one is not sent. Call before any other thread exists.
     pub fn new() -> io::Result<Bell> {
+        // SAFETY: the default action needs no handler.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
         // SAFETY: an all-zero sigset_t is valid and is initialised next.
         let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
         // SAFETY: `set` is a live local.

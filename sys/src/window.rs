@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::patience::{Patience, UNDER_WAY};
 use crate::{futex, stub};
 
 /// Most calls in one batch.
@@ -153,6 +154,7 @@ impl Window {
             window: Arc::clone(self),
             index,
             request: 0,
+            patience: Patience::new(UNDER_WAY),
         })
     }
 
@@ -217,6 +219,7 @@ pub struct Slot {
     window: Arc<Window>,
     index: usize,
     request: u32,
+    patience: Patience,
 }
 
 impl Slot {
@@ -274,6 +277,15 @@ impl Slot {
         let word = self.window.word(self.index, 0);
         word.store(self.request, Ordering::SeqCst);
         let _ = futex::wake(word, 1);
+    }
+
+    /// Waits until the batch is over, awake at first if that has paid lately.
+    pub fn watch(&mut self) {
+        let word = self.window.word(self.index, DONE);
+        let request = self.request;
+        self.patience
+            .watch(|| word.load(Ordering::SeqCst) == request);
+        self.wait(None);
     }
 
     /// Sleeps until the batch is over, or for `limit`. Returns whether it is over.

@@ -146,6 +146,7 @@ impl Tracer {
                 self.moved(pid, &Err(reason));
                 self.release(&threads, &unfinished);
             }
+            ImageError::Ended { pid, change } => self.handle(pid, change),
             lost => {
                 self.message(
                     pid,

@@ -19,7 +19,7 @@ use std::sync::{Arc, MutexGuard};
 use image::restore::{self, Returning};
 use image::{Image, ImageError};
 use lane::control::ToHost;
-use sys::ptrace;
+use sys::ptrace::{self, Change};
 use sys::window::Slot;
 
 use super::{Result, Tracer, home_options};
@@ -202,11 +202,15 @@ impl Tracer {
         let (threads, stops) = match made {
             Ok(made) => made,
             Err(error) => {
+                let ended = end_seen(&error);
                 let reason = match error {
                     ImageError::Stays { reason, .. } => reason,
                     other => other.to_string(),
                 };
                 let remains = self.remains(pid, &reason);
+                if let Some((tid, change)) = ended {
+                    self.handle(tid, change);
+                }
                 // Its lane is gone: so will be the body.
                 let _ = answer.send(Err(reason));
                 return remains;
@@ -277,7 +281,12 @@ impl Tracer {
             if let Some(tracee) = self.tracees.get_mut(&tid) {
                 (tracee.signals, tracee.own_mask) = (Signals::Leave, None);
             }
-            restore::stop(tid, &mut stops).map_err(std::io::Error::other)?;
+            if let Err(error) = restore::stop(tid, &mut stops) {
+                if let Some((tid, change)) = end_seen(&error) {
+                    self.handle(tid, change);
+                }
+                return Err(std::io::Error::other(error));
+            }
             ptrace::set_signal_mask(tid, HELD_SIGNALS)?;
             ptrace::resume(tid, 0)?;
         }
@@ -296,6 +305,10 @@ impl Tracer {
                 Ok(())
             }
             Err(error) => {
+                if let Some((tid, change)) = end_seen(&error) {
+                    self.handle(tid, change);
+                    return Ok(());
+                }
                 self.message(pid, &format!("process {pid} is lost: {reason}; {error}"));
                 ptrace::kill(pid, libc::SIGKILL)
             }
@@ -340,6 +353,9 @@ impl Tracer {
             return Err(ImageError::step("make the process", pid)(fault));
         }
         let stops = returning.enter(image).inspect_err(|error| {
+            if end_seen(error).is_some() {
+                return;
+            }
             self.message(
                 pid,
                 &format!("process {pid} is lost on its way home: {error}"),
@@ -385,6 +401,14 @@ impl Tracer {
             })
         };
         image.files.iter().map(find).collect()
+    }
+}
+
+/// A thread's end that was seen on the way, and that nobody else will see.
+fn end_seen(error: &ImageError) -> Option<(i32, Change)> {
+    match error {
+        ImageError::Ended { pid, change } => Some((*pid, *change)),
+        _ => None,
     }
 }
 

@@ -233,6 +233,7 @@ impl Tracer {
         let captured = self.capture(&process, &threads, &mut pages);
         let image = match captured {
             Ok(image) => image,
+            Err(ImageError::Ended { pid, change }) => return self.handle(pid, change),
             Err(error) => {
                 let reason = match error {
                     ImageError::Stays { reason, .. } => reason,
