@@ -196,8 +196,14 @@ impl Returning<'_> {
 pub fn stop(tid: i32, stops: &mut Vec<i32>) -> Result<(), ImageError> {
     let step = |doing| ImageError::step(doing, tid);
     loop {
-        ptrace::interrupt(tid).map_err(step("stop a thread"))?;
-        match ptrace::wait(tid, false).map_err(step("stop a thread"))? {
+        // One that stands already must not be told once more: it would stop
+        // again as soon as it is resumed.
+        let mut change = ptrace::wait(tid, true).map_err(step("stop a thread"))?;
+        if change.is_none() {
+            ptrace::interrupt(tid).map_err(step("stop a thread"))?;
+            change = ptrace::wait(tid, false).map_err(step("stop a thread"))?;
+        }
+        match change {
             Some((
                 _,
                 Change::Event {

@@ -1,0 +1,105 @@
+//! Moving a process while it runs: by command, and with a fault at each step.
+
+use std::fs;
+use std::process::Command;
+
+use homenode_tests::{Case, Running, Way, check, guest, mosexec};
+
+/// `migrate` with these arguments: its exit status and what it says.
+fn migrate(arguments: &[&str]) -> (Option<i32>, String) {
+    let program = mosexec().with_file_name("migrate");
+    let done = Command::new(program)
+        .args(arguments)
+        .output()
+        .expect("migrate beside mosexec");
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    (done.status.code(), said)
+}
+
+fn moves(pid: &str, to: &str) {
+    assert_eq!(migrate(&[pid, to]), (Some(0), String::new()), "to {to}");
+}
+
+fn stays(pid: &str, to: &str, why: &str) {
+    let (status, said) = migrate(&[pid, to]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains(why), "{said:?} lacks {why:?}");
+}
+
+#[test]
+fn to_and_fro_by_command() {
+    let mut case = guest("moving_target");
+    case = case.time_limit(60);
+    let running = Running::start(&case, Way::Elsewhere);
+    running.await_output("ready");
+    let pid = running.pid().to_string();
+    for _ in 0..5 {
+        moves(&pid, "home");
+        stays(&pid, "home", "it is there already");
+        moves(&pid, "2");
+        stays(&pid, "2", "it is there already");
+    }
+    stays(
+        &pid,
+        "7",
+        "there is no node 7; nodes of this job: 1 (home), 2",
+    );
+    stays(&pid, "nowhere", "there is no node nowhere");
+    stays("1", "home", "process 1 was not started by mosexec");
+    assert_eq!(migrate(&["--job", &pid, "home"]), (Some(0), String::new()));
+    // Not there for the program, which has made it by itself if all of this took long.
+    let _ = fs::write(running.work().join("over"), "");
+    let outcome = running.finish();
+    assert_eq!(outcome.problems, Vec::<String>::new());
+    assert_eq!(outcome.status.as_shell(), 0, "{:?}", outcome.stderr);
+}
+
+#[test]
+fn a_process_with_a_reason_stays_at_home() {
+    let script = "import mmap, time\n\
+                  file = open('shared', 'wb+')\n\
+                  file.truncate(4096)\n\
+                  memory = mmap.mmap(file.fileno(), 4096)\n\
+                  print('ready', flush=True)\n\
+                  time.sleep(300)";
+    let running = Running::start(
+        &Case::script("python3", script).time_limit(30),
+        Way::Elsewhere,
+    );
+    running.await_output("ready");
+    let pid = running.pid().to_string();
+    stays(&pid, "2", "it called mmap of a file, shared and writable");
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(running.pid()),
+        nix::sys::signal::Signal::SIGTERM,
+    )
+    .expect("a process of one's own");
+    assert_eq!(running.finish().problems, Vec::<String>::new());
+}
+
+/// With a fault at this point a program runs as natively: where it was, or at home.
+fn fault(point: &str, way: Way) {
+    let case = guest("moving_target").env("HOMENODE_FAULT", point);
+    check(way, &case);
+    let script = "i=0; while [ $i -lt 20 ]; do echo $i | cat; i=$((i + 1)); done";
+    check(
+        way,
+        &Case::script("sh", script).env("HOMENODE_FAULT", point),
+    );
+}
+
+#[test]
+fn a_process_that_cannot_be_captured_stays() {
+    fault("capture", Way::Shuffled);
+}
+
+#[test]
+fn a_process_whose_body_cannot_be_made_goes_on_at_home() {
+    fault("rebuild", Way::Elsewhere);
+    fault("rebuild", Way::Shuffled);
+}
+
+#[test]
+fn a_process_that_cannot_be_restored_stays_away() {
+    fault("restore", Way::Shuffled);
+}
