@@ -36,6 +36,7 @@ fn job() -> Arc<Job> {
         nodes: 2,
         log: None,
         stats: None,
+        read_ahead: true,
         command: Vec::new(),
         programs: String::new(),
     };
@@ -57,6 +58,7 @@ fn job() -> Arc<Job> {
         parent: 0.into(),
         image: Mutex::new(None),
         proc_files: Default::default(),
+        heeded: Default::default(),
     });
     let bound = Arc::new(DeputyThread::new(BOUND, deputy, place, slot));
     *lock(&job.threads) = HashMap::from([(BOUND, bound)]);

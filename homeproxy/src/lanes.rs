@@ -15,6 +15,7 @@ use std::time::Duration;
 use abi::wire::{EXEC_WIRE_BYTES_MAX, WireCall};
 use image::deputy::{GEOMETRY, PLACES, WINDOW_STRIDE, raise_limits};
 use image::files::{FileIdentity, device_of};
+use lane::ahead::Ahead;
 use lane::{Frame, Kind, LaneError, Receiver, Sender};
 use nix::fcntl::{FcntlArg, fcntl};
 use sys::pidfd;
@@ -23,6 +24,7 @@ use sys::window::{Call, Slot, Window};
 use crate::direct;
 use crate::job::{DeputyThread, EXECUTED, GONE, Job, Order, Place, lock};
 use crate::procfs;
+use crate::readahead::{self, Reading};
 
 /// Bytes of an image or file in one frame.
 const PART_BYTES: usize = 512 * 1024;
@@ -62,11 +64,12 @@ pub(crate) fn serve(job: &Arc<Job>, sender: Sender, mut receiver: Receiver, tid:
         thread: job.thread(tid),
         sender,
         parts: Vec::new(),
+        reading: Reading::default(),
     };
     loop {
-        let served = receiver
-            .recv()
-            .map_err(End::from)
+        let served = server
+            .read_ahead(&receiver)
+            .and_then(|()| receiver.recv().map_err(End::from))
             .and_then(|frame| server.serve(&frame));
         match served {
             Ok(()) => {}
@@ -83,12 +86,30 @@ struct Server<'a> {
     sender: Sender,
     /// What has come of a request that is longer than a frame.
     parts: Vec<u8>,
+    /// What is read ahead for the thread.
+    reading: Reading,
 }
 
 impl Server<'_> {
+    /// Sends what is read ahead until the host says something.
+    fn read_ahead(&mut self, receiver: &Receiver) -> Result<(), End> {
+        loop {
+            let is_stuck = self.sender.has_rest();
+            if !is_stuck && !self.reading.wants() || receiver.ready(is_stuck, is_stuck)? {
+                return Ok(());
+            }
+            if is_stuck {
+                self.sender.send_rest()?;
+            } else {
+                self.reading.push(&mut self.sender)?;
+            }
+        }
+    }
+
     fn serve(&mut self, frame: &Frame<'_>) -> Result<(), End> {
         if frame.kind == Kind::Bind {
             self.thread = self.job.thread(bound_thread(frame));
+            self.reading.leave();
             return Ok(());
         }
         if frame.kind == Kind::Part {
@@ -101,7 +122,10 @@ impl Server<'_> {
         let Some(thread) = self.thread.clone() else {
             self.parts = Vec::new();
             // It has ended while this frame was on its way.
-            return self.answer(frame, GONE, None);
+            return match frame.kind {
+                Kind::Ahead | Kind::After => Ok(()),
+                _ => self.answer(frame, GONE, None),
+            };
         };
         match frame.kind {
             Kind::Call | Kind::Exec => self.call(frame, &thread),
@@ -109,6 +133,15 @@ impl Server<'_> {
             Kind::FetchImage => self.image(frame, &thread),
             Kind::DescribeFile => self.describe(frame, &thread),
             Kind::FetchFile => self.file(frame),
+            Kind::Ahead => {
+                let said = Ahead::decode(frame.payload)?;
+                let heeded = self.reading.heed(self.job, &thread, &said);
+                heeded.map_err(End::Malformed)
+            }
+            Kind::After => match frame.payload.first_chunk::<8>() {
+                Some(count) if thread.deputy.heeded.wait(u64::from_le_bytes(*count)) => Ok(()),
+                _ => Err(End::Malformed("words of another lane that never came")),
+            },
             _ => Err(End::Malformed("a frame that home does not take")),
         }
     }
@@ -146,7 +179,13 @@ impl Server<'_> {
         let result = match procfs::execute(self.job, thread, &mut slot, &call) {
             Some(result) => result,
             None => {
-                let result = execute(self.job, thread, &mut slot, &call, frame.request);
+                if readahead::minds_leases(&call) {
+                    self.job.leases.recall_all(self.job);
+                }
+                let mut result = execute(self.job, thread, &mut slot, &call, frame.request);
+                if readahead::was_put_off(&call, result) && self.job.leases.recall_all(self.job) {
+                    result = execute(self.job, thread, &mut slot, &call, frame.request);
+                }
                 direct::learn(&thread.deputy, &call, result);
                 procfs::note(thread, &call, result, &mut slot);
                 result

@@ -194,6 +194,7 @@ impl Tracer {
             lock(&self.job.threads).remove(&tid);
             thread.finish(GONE);
             if tracee.pid == tid {
+                self.job.leases.release_of(tid);
                 self.job.tell_host(&ToHost::Kill { pid: tid });
             }
         }
@@ -246,6 +247,7 @@ impl Tracer {
                 parent: 0.into(),
                 image: Mutex::new(None),
                 proc_files: parent.deputy.proc_files.inherit(),
+                heeded: Default::default(),
             })
         };
         let pid = deputy.pid;
@@ -502,6 +504,7 @@ impl Tracer {
             parent: 0.into(),
             image: Mutex::new(Some((image, pages))),
             proc_files,
+            heeded: Default::default(),
         });
         for signal in signals {
             // Sent again, so that it stops the deputy and is passed on.
@@ -533,7 +536,11 @@ impl Tracer {
                 Ok(())
             }
             Order::Interrupt { tid, request } => self.interrupt(tid, request),
-            Order::End { pid, wait_status } => self.end(pid, wait_status),
+            Order::End { pid, wait_status } => {
+                // Nobody may find them after its end.
+                self.job.leases.release_of(pid);
+                self.end(pid, wait_status)
+            }
             Order::EndThread { tid } => self.end_thread(tid),
             Order::Stop { pid, signal } => self.stop_by(pid, signal),
             Order::Cannot { pid, reason } => {
@@ -550,6 +557,7 @@ impl Tracer {
                 Ok(())
             }
             Order::HostLost { reason } => {
+                self.job.leases.release_all();
                 self.host_lost(&reason);
                 Ok(())
             }

@@ -60,6 +60,11 @@ pub enum ToHost {
     },
     /// End every process and the runtime.
     Shutdown,
+    /// Somebody wants to write a file that is read ahead: forget what was sent of it, and say so.
+    Recall {
+        /// Number of the stream, as in [`crate::ahead`].
+        stream: u64,
+    },
 }
 
 /// From the runtime to the home proxy. Pids and tids as in [`ToHost`].
@@ -128,6 +133,19 @@ pub enum ToHome {
         pid: i32,
         /// In words, one line.
         text: String,
+    },
+    /// Answer to [`Recall`](ToHost::Recall): nothing of this stream will be read any more.
+    Recalled {
+        /// Number of the stream, as in [`crate::ahead`].
+        stream: u64,
+    },
+    /// Nothing of this stream will be read any more, since another thread than the reader makes a
+    /// call that the stream must not see. Counts as a frame of [`Kind::Ahead`](crate::Kind::Ahead).
+    ReadOver {
+        /// The process.
+        pid: i32,
+        /// Number of the stream.
+        stream: u64,
     },
 }
 

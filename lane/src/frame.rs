@@ -106,6 +106,13 @@ pub enum Kind {
     AskBody = 19,
     /// Answer to [`AskBody`](Self::AskBody).
     BodyAnswer = 20,
+    /// Host to home: about a file that is [read ahead](crate::ahead); never answered as a call is.
+    Ahead = 21,
+    /// Home to host, unasked: content of a file that is [read ahead](crate::ahead).
+    Pushed = 22,
+    /// Host to home: what comes next on this lane comes after so many
+    /// [`Ahead`](Self::Ahead) frames of the whole process.
+    After = 23,
 }
 
 impl Kind {
@@ -174,7 +181,7 @@ mod tests {
         let known: Vec<u16> = (0..=u16::MAX)
             .filter(|n| Kind::from_number(*n).is_some())
             .collect();
-        assert_eq!(known, (1..=20).collect::<Vec<u16>>());
+        assert_eq!(known, (1..=23).collect::<Vec<u16>>());
         assert!(
             known
                 .iter()

@@ -23,7 +23,7 @@ use crate::host::{Host, lock};
 use crate::link::GONE;
 use crate::pool::Pool;
 use crate::stats::Outcome;
-use crate::{observe, signals, special};
+use crate::{observe, readahead, signals, special};
 
 /// Lowest and highest of the kernel's restart codes.
 const RESTART_CODES: std::ops::RangeInclusive<i64> = -516..=-512;
@@ -46,6 +46,8 @@ pub(crate) struct Worker {
     pub(crate) call: Marshalled,
     /// When the call under way was notified, if somebody looks.
     pub(crate) started: Option<Instant>,
+    /// How often descriptors had come to be shared when the call began.
+    pub(crate) shared: u64,
 }
 
 impl Worker {
@@ -54,6 +56,7 @@ impl Worker {
             host,
             call: Marshalled::new(),
             started: None,
+            shared: 0,
         }
     }
 
@@ -124,9 +127,20 @@ impl Worker {
         Verdict::Answer(-i64::from(libc::ENOSYS))
     }
 
-    /// Forwards a call as the table describes it, in pieces if it is a large
-    /// read or write.
+    /// Forwards a call as the table describes it, unless it reads what is here.
     pub(crate) fn home(&mut self, thread: &Thread, row: &Row, args: &[u64; 6]) -> Verdict {
+        if let Some(verdict) = readahead::read(self, thread, row, args) {
+            return verdict;
+        }
+        let verdict = self.forward_whole(thread, row, args);
+        if let Verdict::Answer(result) = verdict {
+            readahead::note(self, thread, row, args, result);
+        }
+        verdict
+    }
+
+    /// Forwards a call in pieces if it is a large read or write.
+    fn forward_whole(&mut self, thread: &Thread, row: &Row, args: &[u64; 6]) -> Verdict {
         let memory = thread.process.memory();
         let first = self.forward(thread, Kind::Call, row, args, &memory, None);
         let Verdict::Answer(bytes) = first else {
@@ -143,7 +157,7 @@ impl Worker {
 
     /// The rest of a call of which `done` bytes are over. A read goes on only
     /// where the kernel would not have returned early: on files with a position.
-    fn more_pieces(
+    pub(crate) fn more_pieces(
         &mut self,
         thread: &Thread,
         row: &Row,
@@ -190,6 +204,7 @@ impl Worker {
         memory: &dyn GuestMemory,
         temporary: Option<TemporaryMask>,
     ) -> Verdict {
+        self.shared = readahead::before(&self.host, thread, row, args);
         match self.call.marshal(row, args, memory) {
             Ok(()) => {}
             Err(MarshalError::Errno(Errno(errno))) => return Verdict::Answer(-i64::from(errno)),
@@ -227,6 +242,9 @@ impl Worker {
         let Some(link) = link.as_mut() else {
             return Verdict::Gone;
         };
+        if let Err(error) = link.put_in_order(&thread.process.ahead) {
+            return self.lost(thread, &error);
+        }
         loop {
             if interruptible {
                 thread.begin(link.next_request(), temporary);

@@ -11,6 +11,7 @@ use crate::host::lock;
 use crate::link::Link;
 use crate::memory::{BodyMemory, MemoryFiles};
 use crate::pool::Pool;
+use crate::readahead::Descriptors;
 use crate::stats::Calls;
 
 /// What a signal does, as far as we must know.
@@ -70,6 +71,8 @@ pub(crate) struct Process {
     pub(crate) silent: AtomicBool,
     /// Its calls since home was told last; `None`: nobody wants to know.
     pub(crate) calls: Option<Mutex<Calls>>,
+    /// Its descriptors, as far as files are read ahead.
+    pub(crate) ahead: Arc<Descriptors>,
 }
 
 impl Process {
@@ -93,6 +96,7 @@ impl Process {
             said: Mutex::default(),
             silent: AtomicBool::new(false),
             calls: stats.then(Mutex::default),
+            ahead: Arc::default(),
         }
     }
 

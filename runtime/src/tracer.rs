@@ -22,7 +22,7 @@ use crate::host::{Arrival, Host, Order, lock};
 use crate::link::GONE;
 use crate::memory::{BodyMemory, MemoryFiles};
 use crate::pool::Pool;
-use crate::{signals, stats};
+use crate::{readahead, signals, stats};
 
 const ERESTARTSYS: i64 = -512;
 const ERESTARTNOHAND: i64 = -514;
@@ -588,7 +588,7 @@ impl Tracer {
                     let _ = ptrace::resume(outer, 0);
                 }
             }
-            ToHost::Place { .. } | ToHost::Shutdown => {}
+            ToHost::Place { .. } | ToHost::Recall { .. } | ToHost::Shutdown => {}
         }
     }
 
@@ -625,13 +625,16 @@ fn ask_home(host: &Host, thread: &Thread, birth: &Birth) -> i64 {
     if !birth.marshal_home(&mut call, memory) {
         return -i64::from(libc::EFAULT);
     }
+    readahead::before_birth(host, thread, birth.flags);
     let mut link = lock(&thread.link);
     let Some(link) = link.as_mut() else {
         return GONE;
     };
     let answer = link
-        .send_call(Kind::Fork, &call)
+        .put_in_order(&thread.process.ahead)
+        .and_then(|()| link.send_call(Kind::Fork, &call))
         .and_then(|()| link.receive_answer());
+    readahead::after_birth(&thread.process, birth.flags);
     match answer {
         Ok(answer) => call
             .scatter(answer.result, answer.data, &memory)
