@@ -9,6 +9,7 @@
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -48,20 +49,27 @@ const FILE_SYSTEMS: &[i64] = &[
 pub(crate) struct Heeded {
     count: Mutex<u64>,
     changed: Condvar,
+    /// Threads that wait, nearly always none: to wake nobody is a system call, too.
+    waiting: AtomicU32,
 }
 
 impl Heeded {
     /// One more has been.
     pub(crate) fn one_more(&self) {
         *lock(&self.count) += 1;
-        self.changed.notify_all();
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.changed.notify_all();
+        }
     }
 
     /// Waits until `count` have been. `false`: for too long.
     pub(crate) fn wait(&self, count: u64) -> bool {
+        let heeded = lock(&self.count);
+        self.waiting.fetch_add(1, Ordering::SeqCst);
         let waited = self
             .changed
-            .wait_timeout_while(lock(&self.count), AFTER_TIMEOUT, |heeded| *heeded < count);
+            .wait_timeout_while(heeded, AFTER_TIMEOUT, |heeded| *heeded < count);
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }
@@ -190,7 +198,9 @@ impl Stream {
     }
 
     fn wants(&self) -> bool {
-        !self.ended && (self.stopped || self.lease.is_none() || self.room() > 0)
+        // Whole frames: a host that waits has consumed all, and so allows them.
+        !self.ended
+            && (self.stopped || self.lease.is_none() || self.room() >= PUSHED_BYTES_MAX as u64)
     }
 
     /// Bytes that may be sent now.
@@ -220,10 +230,7 @@ impl Stream {
         out.truncate(content + bytes);
         let front = Pushed {
             stream: self.id,
-            signals: self
-                .deputy
-                .signals
-                .load(std::sync::atomic::Ordering::SeqCst),
+            signals: self.deputy.signals.load(Ordering::SeqCst),
             end,
         };
         if let Some(into) = out[PAYLOAD_START..].first_chunk_mut() {

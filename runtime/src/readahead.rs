@@ -9,7 +9,7 @@
 //! * A call of another thread of the process says how much home must have heard
 //!   of before ([`Link::put_in_order`](crate::link::Link::put_in_order)).
 //! * Whoever looks from outside, without having been told anything by the guest,
-//!   sees the position at most [`TELL_INTERVAL`] late.
+//!   sees the position at most twice [`TELL_INTERVAL`] late.
 //!
 //! Only descriptors whose position nobody else can share are read ahead: those
 //! that the process has opened itself, until it forks, duplicates them or sends
@@ -46,8 +46,8 @@ const WORTH_BYTES: u64 = 512 * 1024;
 const FIRST_BYTES: u64 = PUSHED_BYTES_MAX as u64;
 /// Home hears of what was read after so many bytes.
 const TELL_BYTES: u64 = PUSHED_BYTES_MAX as u64;
-/// And after this time.
-const TELL_INTERVAL: Duration = Duration::from_millis(2);
+/// And after this time, twice at most.
+const TELL_INTERVAL: Duration = Duration::from_millis(5);
 /// What home sent is not used later than this after home is known to have held
 /// the lease; a quarter of the time after which the kernel may break it by force.
 const TERM: Duration = Duration::from_secs(5);
@@ -108,6 +108,8 @@ struct State {
     consumed: u64,
     /// Of these, what home has been told.
     told: u64,
+    /// When it was.
+    told_at: Instant,
     /// What home may send.
     limit: u64,
     /// Nothing is read from it any more.
@@ -161,6 +163,7 @@ impl Stream {
         let limit = state.consumed + WINDOW_BYTES_MAX;
         let before = std::mem::replace(&mut state.limit, limit);
         let now = Instant::now();
+        state.told_at = now;
         let last = state
             .valid_from
             .back()
@@ -244,7 +247,8 @@ impl Streams {
         });
         match teller {
             Some(thread) => thread.unpark(),
-            None => self.tell_news(),
+            // No thread to be had: whoever looks may see an old position.
+            None => {}
         }
     }
 
@@ -260,8 +264,15 @@ impl Streams {
 
     fn tell_news(&self) {
         self.has_news.store(false, Ordering::SeqCst);
+        let now = Instant::now();
         for stream in self.all() {
-            stream.tell_on_lane(false);
+            let told_at = lock(&stream.state).told_at;
+            if now.duration_since(told_at) >= TELL_INTERVAL {
+                stream.tell_on_lane(false);
+            } else {
+                // The reader goes on and tells by itself, or is asked for next time.
+                self.has_news.store(true, Ordering::SeqCst);
+            }
         }
     }
 }
@@ -690,6 +701,7 @@ fn start(streams: &Arc<Streams>, link: &mut crate::link::Link, thread: &Thread, 
         state: Mutex::new(State {
             consumed: 0,
             told: 0,
+            told_at: Instant::now(),
             limit: FIRST_BYTES,
             is_over: false,
             is_recalled: false,
