@@ -143,13 +143,15 @@ impl Leases {
     fn recall_where(&self, job: &Job, is_meant: impl Fn(&Lease) -> bool) {
         let first = |lease: &Lease| is_meant(lease) && !lease.breaking.swap(true, Ordering::SeqCst);
         for stream in self.streams(first) {
+            tracing::debug!("stream {stream} is recalled");
             job.tell_host(&ToHost::Recall { stream });
         }
     }
 
-    /// Has all given back and waits for it. Whether there were any.
+    /// Has all given back and waits for it. Whether there have ever been any: the
+    /// last may have been given back a moment ago.
     pub(crate) fn recall_all(&self, job: &Job) -> bool {
-        if lock(&self.held).is_empty() {
+        if lock(&self.watcher).is_none() {
             return false;
         }
         self.recall_where(job, |_| true);

@@ -185,6 +185,13 @@ impl Stream {
             job.leases.release(said.stream);
             stream.lease = None;
         }
+        tracing::debug!(
+            "descriptor {} of process {} is read ahead, stream {}: {}",
+            said.fd,
+            stream.deputy.pid,
+            stream.id,
+            stream.lease.is_some()
+        );
         stream
     }
 

@@ -38,10 +38,11 @@ use crate::link::EPOCH;
 /// which a file seems to be read from front to end.
 const READS_MIN: u32 = 2;
 const BYTES_MIN: u64 = 64 * 1024;
-/// Most bytes that are waited for after streams that were not worth it.
-const BYTES_MIN_MAX: u64 = 64 << 20;
+/// Most bytes that are waited for after streams of the same descriptor that were
+/// not worth it.
+const BYTES_MIN_MAX: u64 = 16 << 20;
 /// Bytes after which a stream was worth it.
-const WORTH_BYTES: u64 = 512 * 1024;
+const WORTH_BYTES: u64 = 128 * 1024;
 /// What home may send at first, in bytes.
 const FIRST_BYTES: u64 = PUSHED_BYTES_MAX as u64;
 /// Home hears of what was read after so many bytes.
@@ -375,8 +376,12 @@ impl Default for Pattern {
 impl Pattern {
     /// A read has come back; whether the file seems to be read to its end.
     fn is_sequential(&mut self, fd: i32, is_full: bool, bytes: u64) -> bool {
-        if fd != self.fd || !is_full {
-            (self.fd, self.reads, self.bytes) = (fd, 0, 0);
+        if fd != self.fd {
+            *self = Pattern::default();
+            self.fd = fd;
+        }
+        if !is_full {
+            (self.reads, self.bytes) = (0, 0);
         }
         if is_full {
             self.reads += 1;
@@ -662,6 +667,12 @@ pub(crate) fn note(worker: &Worker, thread: &Thread, row: &Row, args: &[u64; 6],
             let mut private = lock(&process.private);
             if private.shared == worker.shared {
                 private.open.insert(result as i32);
+            }
+            drop(private);
+            if let Some(link) = lock(&thread.link).as_mut()
+                && link.reader.pattern.fd == result as i32
+            {
+                link.reader.pattern = Pattern::default();
             }
         }
         libc::SYS_read if result >= 0 && worker.host.streams.is_on.load(Ordering::SeqCst) => {
