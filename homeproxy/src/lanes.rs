@@ -138,12 +138,22 @@ impl Server<'_> {
                 let heeded = self.reading.heed(self.job, &thread, &said);
                 heeded.map_err(End::Malformed)
             }
-            Kind::After => match frame.payload.first_chunk::<8>() {
-                Some(count) if thread.deputy.heeded.wait(u64::from_le_bytes(*count)) => Ok(()),
-                _ => Err(End::Malformed("words of another lane that never came")),
-            },
+            Kind::After => self.after(frame, &thread),
             _ => Err(End::Malformed("a frame that home does not take")),
         }
+    }
+
+    /// Waits for what other lanes of the process have to say.
+    fn after(&self, frame: &Frame<'_>, thread: &DeputyThread) -> Result<(), End> {
+        let count = frame.payload.first_chunk::<8>();
+        let count = count.ok_or(End::Malformed("no count of words"))?;
+        // As long as its process is stopped, if need be.
+        while !thread.deputy.heeded.wait(u64::from_le_bytes(*count)) {
+            if self.job.thread(thread.tid).is_none() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Sends a result without data.

@@ -26,8 +26,9 @@ use sys::window::Call;
 use crate::job::{Deputy, DeputyThread, Job, lock};
 use crate::leases::Lease;
 
-/// Longest time that the calls of one lane wait for what another lane has to say.
-const AFTER_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often a lane that waits for words of another looks whether its thread is
+/// still there.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Lowest result of a call that has returned.
 const LOWEST_RESULT: i64 = -4095;
 
@@ -62,13 +63,13 @@ impl Heeded {
         }
     }
 
-    /// Waits until `count` have been. `false`: for too long.
+    /// Waits until `count` have been. `false`: not for a while.
     pub(crate) fn wait(&self, count: u64) -> bool {
         let heeded = lock(&self.count);
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let waited = self
             .changed
-            .wait_timeout_while(heeded, AFTER_TIMEOUT, |heeded| *heeded < count);
+            .wait_timeout_while(heeded, LOOK_INTERVAL, |heeded| *heeded < count);
         self.waiting.fetch_sub(1, Ordering::SeqCst);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }

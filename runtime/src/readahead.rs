@@ -663,7 +663,7 @@ fn more(link: &mut crate::link::Link) -> Result<(), LaneError> {
 pub(crate) fn note(worker: &Worker, thread: &Thread, row: &Row, args: &[u64; 6], result: i64) {
     let process = &thread.process.ahead;
     match i64::from(row.nr) {
-        libc::SYS_open | libc::SYS_openat | libc::SYS_openat2 | libc::SYS_creat if result >= 0 => {
+        _ if opens(row) && result >= 0 => {
             let mut private = lock(&process.private);
             if private.shared == worker.shared {
                 private.open.insert(result as i32);
@@ -752,8 +752,8 @@ fn start(streams: &Arc<Streams>, link: &mut crate::link::Link, thread: &Thread, 
 }
 
 /// A call is about to be forwarded: what it may do to descriptors is prepared
-/// for, and home hears of what was read. How often descriptors have come to be
-/// shared, for [`note`].
+/// for, and home hears of what was read. Where it opens a file, how often
+/// descriptors have come to be shared, for [`note`].
 pub(crate) fn before(host: &Host, thread: &Thread, row: &Row, args: &[u64; 6]) -> u64 {
     let ahead = &thread.process.ahead;
     let own = args[0] as i32;
@@ -781,8 +781,19 @@ pub(crate) fn before(host: &Host, thread: &Thread, row: &Row, args: &[u64; 6]) -
         _ => {}
     }
     ahead.settle(host, thread.tid, |fd| may_move(row, args, fd));
+    if !opens(row) {
+        return 0;
+    }
     let shared = lock(&ahead.private).shared;
     shared
+}
+
+/// Whether a call opens a file.
+fn opens(row: &Row) -> bool {
+    matches!(
+        i64::from(row.nr),
+        libc::SYS_open | libc::SYS_openat | libc::SYS_openat2 | libc::SYS_creat
+    )
 }
 
 /// A call of the clone family is about to be made at home.
