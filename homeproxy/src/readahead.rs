@@ -126,7 +126,7 @@ impl Reading {
             self.stream = Some(Stream::start(job, thread, said));
         }
         if let Some(stream) = self.stream.as_mut().filter(|s| s.id == said.stream) {
-            stream.consumed += said.consumed;
+            stream.consumed = stream.consumed.saturating_add(said.consumed);
             stream.limit = stream.limit.max(said.limit);
             if said.stop {
                 stream.stopped = true;

@@ -68,7 +68,7 @@ macro_rules! guests {
 
 guests! {
     anywhere:
-        ahead_position ahead_threads ahead_written clocks clone_raw clone_shared daemon descriptors epoll_wait errors_descriptor errors_length
+        ahead_position ahead_signals ahead_threads ahead_written clocks clone_raw clone_shared daemon descriptors epoll_wait errors_descriptor errors_length
         errors_number errors_partial errors_path errors_pointer exec_arguments exec_errors
         exec_keeps exec_scripts exec_ways files_at files_basic files_big files_copy files_directory
         files_names files_special files_stat files_vectors files_xattr fork_memory fork_tree
