@@ -161,7 +161,7 @@ fn streams_within_streams_lose_the_lane() {
         fd: -1,
         start: true,
         stop: false,
-        consumed: 1 << 63,
+        consumed: 0,
         limit: u64::MAX,
     };
     let mut lane = connect(&job);

@@ -117,7 +117,7 @@ impl Reading {
         said: &Ahead,
     ) -> Result<(), &'static str> {
         if said.consumed > 0 {
-            advance(&thread.deputy, said.fd, said.consumed);
+            advance(thread, said.fd, said.consumed);
         }
         if said.start {
             if self.stream.is_some() {
@@ -274,12 +274,17 @@ fn open(deputy: &Deputy, fd: i32) -> Option<(File, u64)> {
 }
 
 /// Moves the position of descriptor `fd`, as the guest's reads would have.
-fn advance(deputy: &Deputy, fd: i32, bytes: u64) {
-    let moved = pidfd::getfd(deputy.pidfd.as_fd(), fd)
-        .and_then(|file| Ok(lseek(&file, bytes as i64, Whence::SeekCur)?));
-    if let Err(error) = moved {
-        // The process has just been killed.
-        tracing::debug!("move the position of descriptor {fd}: {error}");
+fn advance(thread: &DeputyThread, fd: i32, bytes: u64) {
+    let own = pidfd::getfd(thread.deputy.pidfd.as_fd(), fd);
+    let moved = own.and_then(|file| Ok(lseek(&file, bytes as i64, Whence::SeekCur)?));
+    if moved.is_err() {
+        // The process's leader has ended before its other threads.
+        let args = [fd as u64, bytes, libc::SEEK_CUR as u64];
+        let moved = lock(&thread.slot).call(Call::new(libc::SYS_lseek, &args));
+        if moved < 0 {
+            // It has just been killed.
+            tracing::debug!("move the position of descriptor {fd} by {bytes}: {moved}");
+        }
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct Worker {
     pub(crate) started: Option<Instant>,
     /// How often descriptors had come to be shared when the call began.
     pub(crate) shared: u64,
+    /// Descriptors that the call may move.
+    pub(crate) moving: Vec<i32>,
 }
 
 impl Worker {
@@ -57,6 +59,7 @@ impl Worker {
             call: Marshalled::new(),
             started: None,
             shared: 0,
+            moving: Vec::new(),
         }
     }
 
@@ -69,6 +72,7 @@ impl Worker {
         lock(&thread.state).restarting = false;
         self.started = (self.host.observed && notified.is_native()).then(Instant::now);
         let verdict = self.decide(&thread, pool, notified);
+        readahead::after(self, &thread);
         let (nr, args) = (notified.nr as u32, &notified.args);
         let sent = match verdict {
             Verdict::Answer(result) => {
@@ -133,6 +137,7 @@ impl Worker {
             return verdict;
         }
         let verdict = self.forward_whole(thread, row, args);
+        readahead::after(self, thread);
         if let Verdict::Answer(result) = verdict {
             readahead::note(self, thread, row, args, result);
         }
@@ -204,7 +209,7 @@ impl Worker {
         memory: &dyn GuestMemory,
         temporary: Option<TemporaryMask>,
     ) -> Verdict {
-        self.shared = readahead::before(&self.host, thread, row, args);
+        readahead::before(self, thread, row, args);
         match self.call.marshal(row, args, memory) {
             Ok(()) => {}
             Err(MarshalError::Errno(Errno(errno))) => return Verdict::Answer(-i64::from(errno)),

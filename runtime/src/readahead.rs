@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use abi::memory::GuestMemory;
 use abi::row::{Arg, Row};
-use abi::wire::USER_END;
+use abi::wire::{CALL_BYTES_MAX, USER_END};
 use lane::ahead::{Ahead, End, PUSHED_BYTES_MAX, Pushed, WINDOW_BYTES_MAX};
 use lane::control::ToHome;
 use lane::{Kind, LaneError, Receiver, Sender};
@@ -54,6 +54,9 @@ const TELL_INTERVAL: Duration = Duration::from_millis(5);
 const TERM: Duration = Duration::from_secs(5);
 /// Times are noted no more often than this, so that there are few of them.
 const TIME_STEP: Duration = Duration::from_millis(500);
+/// A read of so many bytes, which would otherwise be cut into pieces, is worth a
+/// stream by itself.
+const AT_ONCE_BYTES: u64 = CALL_BYTES_MAX as u64 + 1;
 /// Most bytes of one read(2), as the kernel cuts it.
 const READ_BYTES_MAX: u64 = 0x7fff_f000;
 const STACK_BYTES: usize = 64 * 1024;
@@ -87,6 +90,10 @@ struct Private {
     /// How often descriptors may have come to be shared: one that was opened
     /// meanwhile may be shared, too.
     shared: u64,
+    /// Those of them that calls under way at home may move.
+    moving: Vec<i32>,
+    /// Forks under way at home.
+    births: u32,
 }
 
 /// One file that is read ahead for one thread.
@@ -532,20 +539,27 @@ pub(crate) fn read(
     row: &Row,
     args: &[u64; 6],
 ) -> Option<Verdict> {
-    if i64::from(row.nr) != libc::SYS_read
-        || thread.process.ahead.streaming.load(Ordering::SeqCst) == 0
-    {
+    if i64::from(row.nr) != libc::SYS_read {
         return None;
     }
-    let (at, wanted) = (args[1], args[2]);
-    if wanted == 0 || wanted > READ_BYTES_MAX || at.checked_add(wanted)? > USER_END {
+    let (fd, at, wanted) = (args[0] as i32, args[1], args[2]);
+    let streams = &worker.host.streams;
+    let is_large = wanted >= AT_ONCE_BYTES && streams.is_on.load(Ordering::SeqCst);
+    if !is_large && thread.process.ahead.streaming.load(Ordering::SeqCst) == 0
+        || wanted == 0
+        || wanted > READ_BYTES_MAX
+        || at.checked_add(wanted)? > USER_END
+    {
         return None;
     }
     let mut link = lock(&thread.link);
     let own = link.as_mut()?;
+    if is_large && own.reader.reading.is_none() {
+        start(streams, own, thread, fd);
+    }
     let mut done = 0;
     let outcome = loop {
-        match step(own, thread, args[0] as i32, at + done, wanted - done) {
+        match step(own, thread, fd, at + done, wanted - done) {
             Step::Read(bytes) if done + bytes < wanted => done += bytes,
             Step::Read(bytes) => break Verdict::Answer((done + bytes) as i64),
             Step::Fault(bytes) if done + bytes > 0 => break Verdict::Answer((done + bytes) as i64),
@@ -697,7 +711,7 @@ fn start(streams: &Arc<Streams>, link: &mut crate::link::Link, thread: &Thread, 
     let process = &thread.process.ahead;
     // Until it is in the list: who shares the descriptor must find the stream.
     let private = lock(&process.private);
-    if !private.open.contains(&fd) {
+    if !private.open.contains(&fd) || private.moving.contains(&fd) || private.births > 0 {
         return;
     }
     let number = streams.last.fetch_add(1, Ordering::SeqCst) + 1;
@@ -752,9 +766,9 @@ fn start(streams: &Arc<Streams>, link: &mut crate::link::Link, thread: &Thread, 
 }
 
 /// A call is about to be forwarded: what it may do to descriptors is prepared
-/// for, and home hears of what was read. Where it opens a file, how often
-/// descriptors have come to be shared, for [`note`].
-pub(crate) fn before(host: &Host, thread: &Thread, row: &Row, args: &[u64; 6]) -> u64 {
+/// for, and home hears of what was read.
+pub(crate) fn before(worker: &mut Worker, thread: &Thread, row: &Row, args: &[u64; 6]) {
+    let host = &worker.host;
     let ahead = &thread.process.ahead;
     let own = args[0] as i32;
     match i64::from(row.nr) {
@@ -772,20 +786,39 @@ pub(crate) fn before(host: &Host, thread: &Thread, row: &Row, args: &[u64; 6]) -
         | libc::SYS_execveat
         | libc::SYS_close_range
         | libc::SYS_sendmsg
-        | libc::SYS_sendmmsg
-        | libc::SYS_unshare => {
+        | libc::SYS_sendmmsg => {
             ahead.forget_all();
             ahead.settle(host, thread.tid, |_| true);
+            if i64::from(row.nr) == libc::SYS_close_range && args[2] != 0 {
+                host.streams.turn_off(host);
+            }
         }
-        libc::SYS_pidfd_getfd => host.streams.turn_off(host),
+        libc::SYS_pidfd_getfd | libc::SYS_unshare => host.streams.turn_off(host),
         _ => {}
     }
-    ahead.settle(host, thread.tid, |fd| may_move(row, args, fd));
-    if !opens(row) {
-        return 0;
+    if opens(row) || args.iter().enumerate().any(|(i, _)| row.arg(i) == Arg::Fd) {
+        let mut private = lock(&ahead.private);
+        worker.shared = private.shared;
+        // No stream begins from here on until the call is over.
+        let of_row = args.iter().map(|arg| *arg as i32);
+        let moving = of_row.filter(|fd| private.open.contains(fd) && may_move(row, args, *fd));
+        worker.moving.extend(moving);
+        private.moving.extend_from_slice(&worker.moving);
     }
-    let shared = lock(&ahead.private).shared;
-    shared
+    ahead.settle(host, thread.tid, |fd| may_move(row, args, fd));
+}
+
+/// The call is over.
+pub(crate) fn after(worker: &mut Worker, thread: &Thread) {
+    if worker.moving.is_empty() {
+        return;
+    }
+    let mut private = lock(&thread.process.ahead.private);
+    for fd in worker.moving.drain(..) {
+        if let Some(at) = private.moving.iter().position(|moving| *moving == fd) {
+            private.moving.swap_remove(at);
+        }
+    }
 }
 
 /// Whether a call opens a file.
@@ -799,10 +832,15 @@ fn opens(row: &Row) -> bool {
 /// A call of the clone family is about to be made at home.
 pub(crate) fn before_birth(host: &Host, thread: &Thread, flags: u64) {
     let ahead = &thread.process.ahead;
-    if flags & libc::CLONE_THREAD as u64 == 0 {
-        if flags & libc::CLONE_FILES as u64 != 0 {
-            host.streams.turn_off(host);
-        }
+    let is_thread = flags & libc::CLONE_THREAD as u64 != 0;
+    let shares_table = flags & libc::CLONE_FILES as u64 != 0;
+    // One table of several processes, or several of one.
+    if is_thread != shares_table {
+        host.streams.turn_off(host);
+    }
+    if !is_thread {
+        // No stream begins from here on until it has been made.
+        lock(&ahead.private).births += 1;
         ahead.forget_all();
         ahead.settle(host, thread.tid, |_| true);
     } else {
@@ -814,6 +852,7 @@ pub(crate) fn before_birth(host: &Host, thread: &Thread, flags: u64) {
 pub(crate) fn after_birth(process: &Process, flags: u64) {
     if flags & libc::CLONE_THREAD as u64 == 0 {
         process.ahead.forget_all();
+        lock(&process.ahead.private).births -= 1;
     }
 }
 

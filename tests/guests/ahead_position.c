@@ -67,6 +67,17 @@ static void ends(void)
     EQUAL(OKAY(read(fd, ahead_data, PIECE)), 0);
     OKAY(close(more));
     OKAY(close(fd));
+    /* All of it at once, and more than there is. */
+    fd = opened();
+    EQUAL(OKAY(read(fd, ahead_data, BYTES - 5)), BYTES - 5);
+    is_pattern(ahead_data, 0, BYTES - 5, 0);
+    EQUAL(OKAY(read(fd, ahead_data, BYTES)), 5);
+    EQUAL(OKAY(read(fd, ahead_data, BYTES)), 0);
+    EQUAL(OKAY(lseek(fd, 1000000, SEEK_SET)), 1000000);
+    EQUAL(OKAY(read(fd, ahead_data, BYTES)), BYTES - 1000000);
+    is_pattern(ahead_data, 1000000, BYTES - 1000000, 0);
+    EQUAL(where(fd), BYTES);
+    OKAY(close(fd));
     /* Exactly so many pieces. */
     fd = opened();
     STREAMS(fd, 64, 0);
