@@ -253,10 +253,9 @@ impl Streams {
                 .spawn(move || streams.keep_telling());
             started.ok().map(|thread| thread.thread().clone())
         });
-        match teller {
-            Some(thread) => thread.unpark(),
-            // No thread to be had: whoever looks may see an old position.
-            None => {}
+        // Without a thread, whoever looks may see an old position.
+        if let Some(thread) = teller {
+            thread.unpark();
         }
     }
 
