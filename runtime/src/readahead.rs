@@ -16,6 +16,9 @@
 //! messages that might carry them. A stream ends with the first call that might
 //! move the position in another way.
 
+mod calls;
+mod pattern;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -23,26 +26,21 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use abi::memory::GuestMemory;
-use abi::row::{Arg, Row};
+use abi::row::Row;
 use abi::wire::{CALL_BYTES_MAX, USER_END};
 use lane::ahead::{Ahead, End, PUSHED_BYTES_MAX, Pushed, WINDOW_BYTES_MAX};
 use lane::control::ToHome;
 use lane::{Kind, LaneError, Receiver, Sender};
 
 use crate::forward::{Verdict, Worker};
-use crate::guest::{Process, Thread};
+use crate::guest::Thread;
 use crate::host::{Host, lock};
 use crate::link::EPOCH;
 
-/// Reads in a row, each answered in full, and bytes of them together, after
-/// which a file seems to be read from front to end.
-const READS_MIN: u32 = 2;
-const BYTES_MIN: u64 = 64 * 1024;
-/// Most bytes that are waited for after streams of the same descriptor that were
-/// not worth it.
-const BYTES_MIN_MAX: u64 = 16 << 20;
-/// Bytes after which a stream was worth it.
-const WORTH_BYTES: u64 = 128 * 1024;
+use calls::opens;
+pub(crate) use calls::{after, after_birth, before, before_birth};
+use pattern::Pattern;
+
 /// What home may send at first, in bytes.
 const FIRST_BYTES: u64 = PUSHED_BYTES_MAX as u64;
 /// Home hears of what was read after so many bytes.
@@ -356,54 +354,6 @@ impl Drop for Reading {
         let mut streams = lock(&process.streams);
         streams.retain(|stream| !Arc::ptr_eq(stream, &self.stream));
         process.streaming.store(streams.len(), Ordering::SeqCst);
-    }
-}
-
-/// How the thread has been reading.
-struct Pattern {
-    fd: i32,
-    reads: u32,
-    bytes: u64,
-    /// Bytes to be read before the next stream.
-    bytes_min: u64,
-}
-
-impl Default for Pattern {
-    fn default() -> Pattern {
-        Pattern {
-            fd: -1,
-            reads: 0,
-            bytes: 0,
-            bytes_min: BYTES_MIN,
-        }
-    }
-}
-
-impl Pattern {
-    /// A read has come back; whether the file seems to be read to its end.
-    fn is_sequential(&mut self, fd: i32, is_full: bool, bytes: u64) -> bool {
-        if fd != self.fd {
-            *self = Pattern::default();
-            self.fd = fd;
-        }
-        if !is_full {
-            (self.reads, self.bytes) = (0, 0);
-        }
-        if is_full {
-            self.reads += 1;
-            self.bytes += bytes;
-        }
-        self.reads >= READS_MIN && self.bytes >= self.bytes_min
-    }
-
-    /// A stream is over of which so much was read.
-    fn learn(&mut self, consumed: u64, end: End) {
-        (self.reads, self.bytes) = (0, 0);
-        self.bytes_min = match end {
-            End::OfFile => BYTES_MIN,
-            _ if consumed >= WORTH_BYTES => BYTES_MIN,
-            _ => (self.bytes_min * 4).min(BYTES_MIN_MAX),
-        };
     }
 }
 
@@ -764,221 +714,5 @@ fn start(streams: &Arc<Streams>, link: &mut crate::link::Link, thread: &Thread, 
     });
 }
 
-/// A call is about to be forwarded: what it may do to descriptors is prepared
-/// for, and home hears of what was read.
-pub(crate) fn before(worker: &mut Worker, thread: &Thread, row: &Row, args: &[u64; 6]) {
-    let host = &worker.host;
-    let ahead = &thread.process.ahead;
-    let own = args[0] as i32;
-    match i64::from(row.nr) {
-        libc::SYS_close | libc::SYS_dup => ahead.forget(&[own]),
-        libc::SYS_fcntl
-            if !matches!(
-                args[1] as i32,
-                libc::F_GETFD | libc::F_SETFD | libc::F_GETFL
-            ) =>
-        {
-            ahead.forget(&[own]);
-        }
-        libc::SYS_dup2 | libc::SYS_dup3 => ahead.forget(&[own, args[1] as i32]),
-        libc::SYS_execve
-        | libc::SYS_execveat
-        | libc::SYS_close_range
-        | libc::SYS_sendmsg
-        | libc::SYS_sendmmsg => {
-            ahead.forget_all();
-            ahead.settle(host, thread.tid, |_| true);
-            if i64::from(row.nr) == libc::SYS_close_range && args[2] != 0 {
-                host.streams.turn_off(host);
-            }
-        }
-        libc::SYS_pidfd_getfd | libc::SYS_unshare => host.streams.turn_off(host),
-        _ => {}
-    }
-    if opens(row) || args.iter().enumerate().any(|(i, _)| row.arg(i) == Arg::Fd) {
-        let mut private = lock(&ahead.private);
-        worker.shared = private.shared;
-        // No stream begins from here on until the call is over.
-        let of_row = args.iter().map(|arg| *arg as i32);
-        let moving = of_row.filter(|fd| private.open.contains(fd) && may_move(row, args, *fd));
-        worker.moving.extend(moving);
-        private.moving.extend_from_slice(&worker.moving);
-    }
-    ahead.settle(host, thread.tid, |fd| may_move(row, args, fd));
-}
-
-/// The call is over.
-pub(crate) fn after(worker: &mut Worker, thread: &Thread) {
-    if worker.moving.is_empty() {
-        return;
-    }
-    let mut private = lock(&thread.process.ahead.private);
-    for fd in worker.moving.drain(..) {
-        if let Some(at) = private.moving.iter().position(|moving| *moving == fd) {
-            private.moving.swap_remove(at);
-        }
-    }
-}
-
-/// Whether a call opens a file.
-fn opens(row: &Row) -> bool {
-    matches!(
-        i64::from(row.nr),
-        libc::SYS_open | libc::SYS_openat | libc::SYS_openat2 | libc::SYS_creat
-    )
-}
-
-/// A call of the clone family is about to be made at home.
-pub(crate) fn before_birth(host: &Host, thread: &Thread, flags: u64) {
-    let ahead = &thread.process.ahead;
-    let is_thread = flags & libc::CLONE_THREAD as u64 != 0;
-    let shares_table = flags & libc::CLONE_FILES as u64 != 0;
-    // One table of several processes, or several of one.
-    if is_thread != shares_table {
-        host.streams.turn_off(host);
-    }
-    if !is_thread {
-        // No stream begins from here on until it has been made.
-        lock(&ahead.private).births += 1;
-        ahead.forget_all();
-        ahead.settle(host, thread.tid, |_| true);
-    } else {
-        ahead.settle(host, thread.tid, |_| false);
-    }
-}
-
-/// It has been made: what was opened meanwhile may be the child's, too.
-pub(crate) fn after_birth(process: &Process, flags: u64) {
-    if flags & libc::CLONE_THREAD as u64 == 0 {
-        process.ahead.forget_all();
-        lock(&process.ahead.private).births -= 1;
-    }
-}
-
-/// Whether a call may use or move the position of descriptor `fd`, or needs that
-/// nobody else has the file open.
-fn may_move(row: &Row, args: &[u64; 6], fd: i32) -> bool {
-    let is_harmless = matches!(
-        i64::from(row.nr),
-        libc::SYS_fstat
-            | libc::SYS_newfstatat
-            | libc::SYS_statx
-            | libc::SYS_pread64
-            | libc::SYS_preadv
-            | libc::SYS_fadvise64
-            | libc::SYS_fstatfs
-    );
-    let is_meant = |(index, arg): (usize, &u64)| row.arg(index) == Arg::Fd && *arg as i32 == fd;
-    !is_harmless && args.iter().enumerate().any(is_meant)
-}
-
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test ends at the first failure")]
-mod tests {
-    use std::net::TcpListener;
-
-    use lane::{Lane, Secret};
-
-    use super::*;
-
-    const NUMBER: u64 = 7;
-
-    /// A reader of one stream, of which home may send `limit` bytes, and home's
-    /// end of its lane.
-    fn reader(limit: u64) -> (Reader, Lane) {
-        let secret = Secret::random().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let home = std::thread::spawn({
-            let secret = secret.clone();
-            move || Lane::accept(listener.accept().unwrap().0, &secret).unwrap()
-        });
-        let (sender, _) = Lane::connect(address, &secret).unwrap().split().unwrap();
-        let now = Instant::now();
-        let stream = Arc::new(Stream {
-            number: NUMBER,
-            pid: 1,
-            tid: 1,
-            fd: 3,
-            sender: Arc::new(Mutex::new(sender)),
-            lane_told: Arc::default(),
-            process: Arc::default(),
-            state: Mutex::new(State {
-                consumed: 0,
-                told: 0,
-                told_at: now,
-                limit,
-                is_over: false,
-                is_recalled: false,
-                is_given_back: false,
-                is_over_told: false,
-                valid_at: now,
-                valid_from: VecDeque::new(),
-            }),
-        });
-        let streams = Streams::new(true);
-        lock(&streams.by_number).insert(NUMBER, Arc::clone(&stream));
-        let reading = Reading {
-            stream,
-            streams,
-            received: 0,
-            end: End::No,
-            kept: Vec::new(),
-            kept_from: 0,
-            current: 0..0,
-            signals: 0,
-        };
-        let reader = Reader {
-            reading: Some(reading),
-            ..Reader::default()
-        };
-        (reader, home.join().unwrap())
-    }
-
-    fn pushed(stream: u64, end: End, bytes: usize) -> Vec<u8> {
-        let mut front = [0; Pushed::BYTES];
-        let signals = 0;
-        Pushed {
-            stream,
-            signals,
-            end,
-        }
-        .encode(&mut front);
-        let mut payload = front.to_vec();
-        payload.resize(Pushed::BYTES + bytes, 1);
-        payload
-    }
-
-    #[test]
-    fn what_home_sends_unasked_is_refused() {
-        let (mut reader, _home) = reader(100);
-        assert!(reader.arrived(&pushed(NUMBER + 1, End::No, 1)).is_err());
-        reader.arrived(&pushed(NUMBER, End::No, 60)).unwrap();
-        assert!(reader.arrived(&pushed(NUMBER, End::No, 41)).is_err());
-        assert!(reader.arrived(&[1, 2, 3]).is_err());
-    }
-
-    #[test]
-    fn nothing_comes_after_the_end() {
-        let (mut reader, _home) = reader(100);
-        reader.arrived(&pushed(NUMBER, End::OfFile, 60)).unwrap();
-        assert_eq!(reader.reading.as_ref().unwrap().kept.len(), 60);
-        assert!(reader.arrived(&pushed(NUMBER, End::No, 1)).is_err());
-    }
-
-    #[test]
-    fn what_is_recalled_is_forgotten() {
-        let (mut reader, mut home) = reader(100);
-        reader.arrived(&pushed(NUMBER, End::No, 60)).unwrap();
-        let streams = Arc::clone(&reader.reading.as_ref().unwrap().streams);
-        streams.recall(NUMBER);
-        streams.recall(NUMBER + 1);
-        reader.arrived(&pushed(NUMBER, End::No, 40)).unwrap();
-        assert!(reader.leaves());
-        let said = Ahead::decode(home.recv().unwrap().payload).unwrap();
-        assert!(said.stop && said.consumed == 0);
-        reader.arrived(&pushed(NUMBER, End::Refused, 0)).unwrap();
-        assert!(!reader.leaves());
-        assert!(lock(&streams.by_number).is_empty());
-    }
-}
+mod tests;
