@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use image::deputy::GEOMETRY;
+use lane::ahead::{Ahead, End, Pushed};
 use lane::{Kind, Lane, LaneError};
 use sys::ready::Bell;
 use sys::window::Window;
@@ -37,6 +38,7 @@ fn job() -> Arc<Job> {
         shuffle_ms: None,
         log: None,
         stats: None,
+        read_ahead: true,
         command: Vec::new(),
         programs: String::new(),
     };
@@ -58,6 +60,7 @@ fn job() -> Arc<Job> {
         parent: 0.into(),
         image: Mutex::new(None),
         proc_files: Default::default(),
+        heeded: Default::default(),
     });
     let bound = Arc::new(DeputyThread::new(BOUND, deputy, place, slot));
     *lock(&job.threads) = HashMap::from([(BOUND, bound)]);
@@ -133,6 +136,8 @@ fn answers_as_requests_lose_the_lane() {
         Kind::Error,
         Kind::ImagePart,
         Kind::FilePart,
+        Kind::Pushed,
+        Kind::Ahead,
     ] {
         for bound in [0, BOUND] {
             let mut lane = connect(&job);
@@ -146,6 +151,34 @@ fn answers_as_requests_lose_the_lane() {
         send(&mut first, kind, b"nonsense").expect("a frame");
         assert!(first.recv().is_err(), "{kind:?} as the first frame");
     }
+    assert_serves(&job);
+}
+
+#[test]
+fn streams_within_streams_lose_the_lane() {
+    let job = job();
+    let said = Ahead {
+        stream: 1,
+        fd: -1,
+        start: true,
+        stop: false,
+        consumed: 0,
+        limit: u64::MAX,
+    };
+    let mut lane = connect(&job);
+    send(&mut lane, Kind::Bind, &BOUND.to_le_bytes()).expect("a bind");
+    let mut say = |said: Ahead| {
+        said.encode(lane.begin());
+        lane.send(Kind::Ahead, 1, 0).expect("words");
+        lane.recv().map(|frame| {
+            let (pushed, content) = Pushed::decode(frame.payload).expect("a front");
+            (frame.kind, pushed.stream, pushed.end, content.len())
+        })
+    };
+    // There is no such descriptor.
+    let refused = (Kind::Pushed, 1, End::Refused, 0);
+    assert_eq!(say(said).expect("an answer"), refused);
+    assert!(say(Ahead { stream: 2, ..said }).is_err());
     assert_serves(&job);
 }
 

@@ -46,6 +46,7 @@ pub(crate) fn start(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<Option<Log>
         gid: ids.gid,
         log: setup.log.clone(),
         stats: setup.stats.is_some(),
+        read_ahead: setup.read_ahead,
     };
     let program = format!("{}/homenode-runtime", setup.programs);
     let mut child = Command::new(&program)
@@ -211,6 +212,13 @@ fn listen(job: &Job, mut receiver: lane::Receiver) {
                 job.body_runs(pid);
                 job.journal.running(pid);
                 job.order(Order::Running { pid });
+            }
+            Ok(ToHome::Recalled { stream }) => job.leases.release(stream),
+            Ok(ToHome::ReadOver { pid, stream }) => {
+                job.leases.release_early(stream);
+                if let Some(deputy) = job.deputy(pid) {
+                    deputy.heeded.one_more();
+                }
             }
             Ok(ToHome::Statistics {
                 pid,

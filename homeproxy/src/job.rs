@@ -19,7 +19,9 @@ use sys::window::{Slot, Window};
 
 use crate::inspector::Inspector;
 use crate::journal::Journal;
+use crate::leases::Leases;
 use crate::procfs::OpenFiles;
+use crate::readahead::Heeded;
 use crate::setup::Setup;
 use crate::tracer::moving::Done;
 
@@ -117,6 +119,8 @@ pub(crate) struct Deputy {
     pub(crate) image: Mutex<Option<Arc<Captured>>>,
     /// What it has open of procfs.
     pub(crate) proc_files: OpenFiles,
+    /// What has come of the host's words about files that are read ahead.
+    pub(crate) heeded: Heeded,
 }
 
 /// One thread of a deputy.
@@ -170,6 +174,8 @@ pub(crate) struct Job {
     pub(crate) described: Mutex<HashMap<[u8; 32], Arc<File>>>,
     /// Asks the host about bodies.
     pub(crate) inspector: Inspector,
+    /// On files that are read ahead.
+    pub(crate) leases: Leases,
     orders: Mutex<Vec<Order>>,
     control: Mutex<Option<lane::Sender>>,
 }
@@ -189,6 +195,7 @@ impl Job {
             threads: Mutex::new(HashMap::new()),
             described: Mutex::new(HashMap::new()),
             inspector: Inspector::default(),
+            leases: Leases::default(),
             orders: Mutex::new(Vec::new()),
             control: Mutex::new(None),
         })
@@ -243,6 +250,13 @@ impl Job {
         if let Some(thread) = self.thread(pid) {
             *lock(&thread.deputy.image) = None;
         }
+    }
+
+    /// The deputy of process `pid`, whose leader may have ended.
+    pub(crate) fn deputy(&self, pid: i32) -> Option<Arc<Deputy>> {
+        let threads = lock(&self.threads);
+        let thread = threads.values().find(|thread| thread.deputy.pid == pid);
+        thread.map(|thread| Arc::clone(&thread.deputy))
     }
 
     /// A file that a host may fetch.

@@ -16,6 +16,7 @@ use std::time::Duration;
 use abi::wire::{EXEC_WIRE_BYTES_MAX, WireCall};
 use image::deputy::{GEOMETRY, PLACES, WINDOW_STRIDE, raise_limits};
 use image::files::{FileIdentity, device_of};
+use lane::ahead::Ahead;
 use lane::{Frame, Kind, LaneError, Receiver, Sender};
 use nix::fcntl::{FcntlArg, fcntl};
 use sys::patience::{PERHAPS, Patience};
@@ -26,6 +27,7 @@ use crate::coming::Coming;
 use crate::direct;
 use crate::job::{DeputyThread, EXECUTED, GONE, Job, Order, Place, Returned, lock};
 use crate::procfs;
+use crate::readahead::{self, Reading};
 
 /// Bytes of an image or file in one frame.
 const PART_BYTES: usize = 512 * 1024;
@@ -68,15 +70,16 @@ pub(crate) fn serve(job: &Arc<Job>, sender: Sender, mut receiver: Receiver, tid:
         sender,
         parts: Vec::new(),
         coming: Coming::default(),
+        reading: Reading::default(),
     };
     // A guest that has just got an answer may go on with the next call.
     let mut patience = Patience::new(PERHAPS);
     loop {
-        patience.watch(|| receiver.is_ready());
-        let served = receiver
-            .recv()
-            .map_err(End::from)
-            .and_then(|frame| server.serve(&frame));
+        let served = server.read_ahead(&receiver).and_then(|()| {
+            patience.watch(|| receiver.is_ready());
+            receiver.recv().map_err(End::from)
+        });
+        let served = served.and_then(|frame| server.serve(&frame));
         match served {
             Ok(()) => {}
             Err(End::Lane(LaneError::Closed)) => return,
@@ -94,12 +97,30 @@ struct Server<'a> {
     parts: Vec<u8>,
     /// What has come of a process that is to go on at home.
     coming: Coming,
+    /// What is read ahead for the thread.
+    reading: Reading,
 }
 
 impl Server<'_> {
+    /// Sends what is read ahead until the host says something.
+    fn read_ahead(&mut self, receiver: &Receiver) -> Result<(), End> {
+        loop {
+            let is_stuck = self.sender.has_rest();
+            if !is_stuck && !self.reading.wants() || receiver.ready(is_stuck, is_stuck)? {
+                return Ok(());
+            }
+            if is_stuck {
+                self.sender.send_rest()?;
+            } else {
+                self.reading.push(&mut self.sender)?;
+            }
+        }
+    }
+
     fn serve(&mut self, frame: &Frame<'_>) -> Result<(), End> {
         if frame.kind == Kind::Bind {
             self.thread = self.job.thread(bound_thread(frame));
+            self.reading.leave();
             return Ok(());
         }
         if frame.kind == Kind::Part {
@@ -114,7 +135,10 @@ impl Server<'_> {
         let Some(thread) = self.thread.clone() else {
             self.parts = Vec::new();
             // It has ended while this frame was on its way.
-            return self.answer(frame, GONE, None);
+            return match frame.kind {
+                Kind::Ahead | Kind::After => Ok(()),
+                _ => self.answer(frame, GONE, None),
+            };
         };
         match frame.kind {
             Kind::Call | Kind::Exec => self.call(frame, &thread),
@@ -123,8 +147,27 @@ impl Server<'_> {
             Kind::DescribeFile => self.describe(frame, &thread),
             Kind::FetchFile => self.file(frame),
             Kind::Return => self.come_home(frame, &thread),
+            Kind::Ahead => {
+                let said = Ahead::decode(frame.payload)?;
+                let heeded = self.reading.heed(self.job, &thread, &said);
+                heeded.map_err(End::Malformed)
+            }
+            Kind::After => self.after(frame, &thread),
             _ => Err(End::Malformed("a frame that home does not take")),
         }
+    }
+
+    /// Waits for what other lanes of the process have to say.
+    fn after(&self, frame: &Frame<'_>, thread: &DeputyThread) -> Result<(), End> {
+        let count = frame.payload.first_chunk::<8>();
+        let count = count.ok_or(End::Malformed("no count of words"))?;
+        // As long as its process is stopped, if need be.
+        while !thread.deputy.heeded.wait(u64::from_le_bytes(*count)) {
+            if self.job.thread(thread.tid).is_none() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Sends a result without data.
@@ -160,7 +203,13 @@ impl Server<'_> {
         let result = match procfs::execute(self.job, thread, &mut slot, &call) {
             Some(result) => result,
             None => {
-                let result = execute(self.job, thread, &mut slot, &call, frame.request);
+                if readahead::minds_leases(&call) {
+                    self.job.leases.recall_all(self.job);
+                }
+                let mut result = execute(self.job, thread, &mut slot, &call, frame.request);
+                if readahead::was_put_off(&call, result) && self.job.leases.recall_all(self.job) {
+                    result = execute(self.job, thread, &mut slot, &call, frame.request);
+                }
                 direct::learn(&thread.deputy, &call, result);
                 procfs::note(thread, &call, result, &mut slot);
                 result

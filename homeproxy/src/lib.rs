@@ -19,6 +19,8 @@
 //! | `proc_text.rs` | those that describe deputy and body: stat, status |
 //! | `hosts.rs` | runtimes on other nodes and the control lanes to them |
 //! | `inspector.rs` | the lane on which home asks about bodies |
+//! | `readahead.rs` | files whose content is sent before the guest asks |
+//! | `leases.rs` | the leases that make this right |
 //! | `limits.rs` | resource limits that serving guests needs |
 
 mod coming;
@@ -31,9 +33,11 @@ mod inspector;
 mod job;
 mod journal;
 mod lanes;
+mod leases;
 mod limits;
 mod proc_text;
 mod procfs;
+mod readahead;
 pub mod setup;
 mod stats;
 mod tracer;

@@ -35,6 +35,8 @@ pub struct Setup {
     pub log: Option<String>,
     /// File for the statistics; `-`: standard error.
     pub stats: Option<String>,
+    /// Whether files may be read ahead.
+    pub read_ahead: bool,
     /// The command and its arguments, for the statistics; no more of them than
     /// [`COMMAND_BYTES_MAX`].
     pub command: Vec<String>,

@@ -274,6 +274,7 @@ impl Tracer {
             lock(&self.job.threads).remove(&tid);
             thread.finish(GONE);
             if tracee.pid == tid {
+                self.job.leases.release_of(tid);
                 self.job.tell_host(&ToHost::Kill { pid: tid });
             }
         }
@@ -331,6 +332,7 @@ impl Tracer {
                 parent: 0.into(),
                 image: Mutex::new(None),
                 proc_files: parent.deputy.proc_files.inherit(),
+                heeded: Default::default(),
             })
         };
         let pid = deputy.pid;
@@ -615,6 +617,7 @@ impl Tracer {
             parent: 0.into(),
             image: Mutex::new(Some(Arc::new((image, pages)))),
             proc_files,
+            heeded: Default::default(),
         });
         for signal in signals {
             // Sent again, so that it stops the deputy and is passed on.
@@ -646,7 +649,11 @@ impl Tracer {
                 Ok(())
             }
             Order::Interrupt { tid, request } => self.interrupt(tid, request),
-            Order::End { pid, wait_status } => self.end(pid, wait_status),
+            Order::End { pid, wait_status } => {
+                // Nobody may find them after its end.
+                self.job.leases.release_of(pid);
+                self.end(pid, wait_status)
+            }
             Order::EndThread { tid } => self.end_thread(tid),
             Order::Stop { pid, signal } => self.stop_by(pid, signal),
             Order::Cannot { pid, reason } if self.has_image(pid) => self.take_back(pid, &reason),
@@ -675,6 +682,7 @@ impl Tracer {
             Order::Remains { pid, reason } => self.remains(pid, &reason),
             Order::Return(returned) => self.come_home(*returned),
             Order::HostLost { reason } => {
+                self.job.leases.release_all();
                 self.host_lost(&reason);
                 Ok(())
             }

@@ -62,7 +62,7 @@ pub enum ToHost {
     Shutdown,
     /// Stop this process and send its image home. Home holds back its signals
     /// from now on.
-    Recall {
+    CallHome {
         /// The process.
         pid: i32,
     },
@@ -72,6 +72,11 @@ pub enum ToHost {
         pid: i32,
         /// Why, in words for the user.
         reason: String,
+    },
+    /// Somebody wants to write a file that is read ahead: forget what was sent of it, and say so.
+    Recall {
+        /// Number of the stream, as in [`crate::ahead`].
+        stream: u64,
     },
 }
 
@@ -155,6 +160,19 @@ pub enum ToHome {
         pid: i32,
         /// Why, in words for the user.
         reason: String,
+    },
+    /// Answer to [`Recall`](ToHost::Recall): nothing of this stream will be read any more.
+    Recalled {
+        /// Number of the stream, as in [`crate::ahead`].
+        stream: u64,
+    },
+    /// Nothing of this stream will be read any more, since another thread than the reader makes a
+    /// call that the stream must not see. Counts as a frame of [`Kind::Ahead`](crate::Kind::Ahead).
+    ReadOver {
+        /// The process.
+        pid: i32,
+        /// Number of the stream.
+        stream: u64,
     },
 }
 

@@ -106,12 +106,19 @@ pub enum Kind {
     AskBody = 19,
     /// Answer to [`AskBody`](Self::AskBody).
     BodyAnswer = 20,
+    /// Host to home: about a file that is [read ahead](crate::ahead); never answered as a call is.
+    Ahead = 21,
+    /// Home to host, unasked: content of a file that is [read ahead](crate::ahead).
+    Pushed = 22,
+    /// Host to home: what comes next on this lane comes after so many
+    /// [`Ahead`](Self::Ahead) frames of the whole process.
+    After = 23,
     /// Host to home: part of the image of the bound process, which is to go on at home. The first
     /// has two lengths in bytes: of the image, and of its pages, which follow in that order.
-    Return = 21,
+    Return = 24,
     /// Answer to [`Return`](Self::Return): why the process cannot go on at home, in words; empty
     /// if it does.
-    Returned = 22,
+    Returned = 25,
 }
 
 impl Kind {
@@ -180,7 +187,7 @@ mod tests {
         let known: Vec<u16> = (0..=u16::MAX)
             .filter(|n| Kind::from_number(*n).is_some())
             .collect();
-        assert_eq!(known, (1..=22).collect::<Vec<u16>>());
+        assert_eq!(known, (1..=25).collect::<Vec<u16>>());
         assert!(
             known
                 .iter()

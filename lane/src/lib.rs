@@ -24,6 +24,7 @@
 //! | `seal.rs` | keys and nonces of one direction |
 //! | `sender.rs`, `receiver.rs` | the two directions |
 //! | `lane.rs` | both directions together |
+//! | `ahead.rs` | what is said about files that are read ahead |
 //! | `control.rs` | messages of the control lane and their codec |
 //! | `setup.rs` | what a runtime is told at its start |
 //! | `log.rs` | the form of log lines at both ends |
@@ -31,6 +32,7 @@
 //!
 //! This crate knows no system call, interprets no payload and starts no thread.
 
+pub mod ahead;
 pub mod control;
 mod error;
 pub mod fault;

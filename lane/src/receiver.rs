@@ -36,6 +36,8 @@ pub struct Receiver {
     /// The socket's read timeout is [`IDLE`].
     idle_armed: bool,
     failed: bool,
+    /// Header of the last frame and where its payload lies, until more is read.
+    last: Option<(FrameHeader, Range<usize>)>,
 }
 
 impl Receiver {
@@ -48,6 +50,7 @@ impl Receiver {
             expected_bytes: KEPT_BYTES,
             idle_armed: false,
             failed: false,
+            last: None,
         }
     }
 
@@ -68,15 +71,54 @@ impl Receiver {
     ) -> Result<Frame<'_>, LaneError> {
         let mut wait = Wait::Idle { spare };
         let (header, payload) = self.recv_header(SEALED_BYTES_MAX, &mut wait)?;
-        match Kind::from_number(header.kind) {
-            Some(kind) => Ok(Frame {
-                kind,
-                lease_epoch: header.lease_epoch,
-                request: header.request,
-                payload: &self.buffer[payload],
-            }),
-            None => Err(self.fail(LaneError::Refused("frame of unknown kind"))),
+        if Kind::from_number(header.kind).is_none() {
+            return Err(self.fail(LaneError::Refused("frame of unknown kind")));
         }
+        self.last = Some((header, payload));
+        self.last().ok_or(LaneError::Closed)
+    }
+
+    /// The frame that came last, again; `None` before the first and after an error.
+    pub fn last(&self) -> Option<Frame<'_>> {
+        let (header, payload) = self.last.as_ref()?;
+        Some(Frame {
+            kind: Kind::from_number(header.kind)?,
+            lease_epoch: header.lease_epoch,
+            request: header.request,
+            payload: &self.buffer[payload.clone()],
+        })
+    }
+
+    /// Waits until something has come in or, if `or_writable`, until more can be sent; without
+    /// `may_wait` only looks. Whether something has come in: then the next
+    /// [`recv`](Self::recv) takes no longer than the other side takes to send one frame.
+    ///
+    /// # Errors
+    /// [`Io`](LaneError::Io): the kernel cannot tell.
+    pub fn ready(&self, may_wait: bool, or_writable: bool) -> Result<bool, LaneError> {
+        if !self.filled.is_empty() || self.failed {
+            return Ok(true);
+        }
+        let mut events = PollFlags::POLLIN;
+        events.set(PollFlags::POLLOUT, or_writable);
+        let timeout = if may_wait {
+            PollTimeout::NONE
+        } else {
+            PollTimeout::ZERO
+        };
+        let mut fds = [PollFd::new(self.stream.as_fd(), events)];
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => {
+                return Err(LaneError::Io {
+                    doing: "waiting for a frame",
+                    source: errno.into(),
+                });
+            }
+        }
+        // An end of the connection is for `recv` to find.
+        let came = fds[0].revents().unwrap_or(PollFlags::empty()) & !PollFlags::POLLOUT;
+        Ok(!came.is_empty())
     }
 
     /// Whether [`recv`](Self::recv) has something to begin with: a part of a frame, or the end.
@@ -108,6 +150,7 @@ impl Receiver {
         sealed_bytes_max: usize,
         wait: &mut Wait<'_>,
     ) -> Result<(FrameHeader, Range<usize>), LaneError> {
+        self.last = None;
         if self.failed {
             return Err(LaneError::Closed);
         }

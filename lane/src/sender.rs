@@ -1,9 +1,11 @@
 //! The sending direction of a lane.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
+use nix::sys::socket::{MsgFlags, send};
 use zerocopy::IntoBytes;
 
 use crate::error::LaneError;
@@ -27,6 +29,8 @@ pub struct Sender {
     buffer: Vec<u8>,
     /// `buffer` holds a payload that has not been sent.
     begun: bool,
+    /// From here on `buffer` holds a record that is not completely sent.
+    unsent_from: Option<usize>,
     failed: bool,
     small_frames: u32,
 }
@@ -38,6 +42,7 @@ impl Sender {
             key,
             buffer: Vec::with_capacity(INITIAL_BYTES),
             begun: false,
+            unsent_from: None,
             failed: false,
             small_frames: 0,
         }
@@ -48,12 +53,23 @@ impl Sender {
     /// It starts with [`PAYLOAD_START`] reserved bytes, which must stay in front; what is written
     /// to them has no effect. A payload that was begun before and not sent is discarded.
     pub fn begin(&mut self) -> &mut Vec<u8> {
+        self.finish();
         self.buffer.clear();
         if self.small_frames >= SMALL_FRAMES_BEFORE_SHRINK {
             self.small_frames = 0;
             self.buffer.shrink_to(KEPT_BYTES);
         }
         self.buffer.resize(PAYLOAD_START, 0);
+        self.begun = true;
+        &mut self.buffer
+    }
+
+    /// As [`begin`](Self::begin), with a payload of `bytes` bytes already there that the caller
+    /// overwrites or cuts off: what they are is unspecified. Spares filling a large buffer twice.
+    pub fn begin_sized(&mut self, bytes: usize) -> &mut Vec<u8> {
+        self.finish();
+        self.buffer.reserve(PAYLOAD_START + bytes + TAG_BYTES);
+        self.buffer.resize(PAYLOAD_START + bytes, 0);
         self.begun = true;
         &mut self.buffer
     }
@@ -77,6 +93,76 @@ impl Sender {
         lease_epoch: u32,
         request: u64,
     ) -> Result<(), LaneError> {
+        let sealed = self.seal_begun(kind, lease_epoch, request);
+        self.settle(sealed, Sender::write)
+    }
+
+    /// As [`send`](Self::send) without waiting for the other side to read. `false`: a rest is left,
+    /// which [`send_rest`](Self::send_rest) sends, or the next `begin` or `send`.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_some(
+        &mut self,
+        kind: Kind,
+        lease_epoch: u32,
+        request: u64,
+    ) -> Result<bool, LaneError> {
+        let sealed = self.seal_begun(kind.number(), lease_epoch, request);
+        let sealed = sealed.map(|()| self.unsent_from = Some(0));
+        self.settle(sealed, Sender::write_some)
+    }
+
+    /// Sends more of what [`send_some`](Self::send_some) has left, without waiting. `true`: nothing
+    /// is left.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_rest(&mut self) -> Result<bool, LaneError> {
+        self.settle(Ok(()), Sender::write_some)
+    }
+
+    /// Whether [`send_some`](Self::send_some) has left something.
+    pub fn has_rest(&self) -> bool {
+        self.unsent_from.is_some()
+    }
+
+    /// Sends what is left of an earlier record; if that fails, the next send says so.
+    fn finish(&mut self) {
+        if let Some(from) = self.unsent_from.take() {
+            let mut stream: &TcpStream = &self.stream;
+            if stream.write_all(&self.buffer[from..]).is_err() {
+                self.failed = true;
+                // Fails only if the connection is gone already.
+                let _ = self.stream.shutdown(Shutdown::Write);
+            }
+        }
+    }
+
+    /// Goes on with `write` if the record is `sealed`. Only errors that leave the lane usable are
+    /// no end of this direction.
+    fn settle<T>(
+        &mut self,
+        sealed: Result<(), LaneError>,
+        write: impl FnOnce(&mut Sender) -> Result<T, LaneError>,
+    ) -> Result<T, LaneError> {
+        if self.failed {
+            return Err(LaneError::Closed);
+        }
+        let sent = sealed.and_then(|()| write(self));
+        match &sent {
+            Ok(_) | Err(LaneError::TooLarge { .. } | LaneError::Misuse(_)) => {}
+            Err(_) => {
+                self.failed = true;
+                // Fails only if the connection is gone already.
+                let _ = self.stream.shutdown(Shutdown::Write);
+            }
+        }
+        sent
+    }
+
+    /// Turns what was begun into a record.
+    fn seal_begun(&mut self, kind: u16, lease_epoch: u32, request: u64) -> Result<(), LaneError> {
         if self.failed {
             return Err(LaneError::Closed);
         }
@@ -107,13 +193,7 @@ impl Sender {
             lease_epoch,
             request,
         };
-        let sent = self.seal(header).and_then(|()| self.write());
-        if sent.is_err() {
-            self.failed = true;
-            // Fails only if the connection is gone already.
-            let _ = self.stream.shutdown(Shutdown::Write);
-        }
-        sent
+        self.seal(header)
     }
 
     /// Turns header and payload in the buffer into a record.
@@ -129,14 +209,44 @@ impl Sender {
     }
 
     fn write(&mut self) -> Result<(), LaneError> {
-        self.small_frames = match self.buffer.len() {
-            0..=KEPT_BYTES => self.small_frames.saturating_add(1),
-            _ => 0,
-        };
+        self.count();
         let mut stream: &TcpStream = &self.stream;
         stream
             .write_all(&self.buffer)
             .map_err(|e| LaneError::of_stream("sending a frame", e))
+    }
+
+    fn count(&mut self) {
+        self.small_frames = match self.buffer.len() {
+            0..=KEPT_BYTES => self.small_frames.saturating_add(1),
+            _ => 0,
+        };
+    }
+
+    /// As much of the rest as the socket takes now; whether that is all.
+    fn write_some(&mut self) -> Result<bool, LaneError> {
+        let Some(mut from) = self.unsent_from else {
+            return Ok(true);
+        };
+        while from < self.buffer.len() {
+            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+            match send(self.stream.as_raw_fd(), &self.buffer[from..], flags) {
+                Ok(bytes) => from += bytes,
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(nix::errno::Errno::EAGAIN) => {
+                    self.unsent_from = Some(from);
+                    return Ok(false);
+                }
+                Err(errno) => {
+                    self.unsent_from = None;
+                    let error = io::Error::from(errno);
+                    return Err(LaneError::of_stream("sending a frame", error));
+                }
+            }
+        }
+        self.unsent_from = None;
+        self.count();
+        Ok(true)
     }
 
     /// An earlier send failed.
@@ -146,6 +256,7 @@ impl Sender {
 
     /// The buffer, if it holds nothing to be sent and is larger than an idle lane should keep.
     pub(crate) fn releasable(&mut self) -> Option<&mut Vec<u8>> {
-        (!self.begun && self.buffer.capacity() > KEPT_BYTES).then_some(&mut self.buffer)
+        (!self.begun && self.unsent_from.is_none() && self.buffer.capacity() > KEPT_BYTES)
+            .then_some(&mut self.buffer)
     }
 }

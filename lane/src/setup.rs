@@ -22,4 +22,6 @@ pub struct RuntimeSetup {
     pub log: Option<String>,
     /// Whether statistics are kept and told home.
     pub stats: bool,
+    /// Whether files may be read ahead.
+    pub read_ahead: bool,
 }

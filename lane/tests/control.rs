@@ -24,8 +24,9 @@ fn to_host() -> impl Strategy<Value = ToHost> {
         pid().prop_map(|pid| ToHost::Freeze { pid }),
         pid().prop_map(|pid| ToHost::Thaw { pid }),
         Just(ToHost::Shutdown),
-        pid().prop_map(|pid| ToHost::Recall { pid }),
+        pid().prop_map(|pid| ToHost::CallHome { pid }),
         (pid(), ".*").prop_map(|(pid, reason)| ToHost::Remain { pid, reason }),
+        any::<u64>().prop_map(|stream| ToHost::Recall { stream }),
     ]
 }
 
@@ -39,6 +40,8 @@ fn to_home() -> impl Strategy<Value = ToHome> {
         (int(), int()).prop_map(|(pid, signal)| ToHome::StopSelf { pid, signal }),
         (int(), ".*").prop_map(|(pid, reason)| ToHome::Cannot { pid, reason }),
         int().prop_map(|pid| ToHome::Running { pid }),
+        any::<u64>().prop_map(|stream| ToHome::Recalled { stream }),
+        (int(), any::<u64>()).prop_map(|(pid, stream)| ToHome::ReadOver { pid, stream }),
         (int(), ".*").prop_map(|(pid, text)| ToHome::Say { pid, text }),
         (int(), ".*").prop_map(|(pid, reason)| ToHome::AskReturn { pid, reason }),
         (int(), ".*").prop_map(|(pid, reason)| ToHome::Remains { pid, reason }),
@@ -177,6 +180,7 @@ fn numbers_of_messages_do_not_change() {
         ToHost::Freeze { pid },
         ToHost::Thaw { pid },
         ToHost::Shutdown,
+        ToHost::Recall { stream: 0 },
     ];
     let to_home = [
         ToHome::Ready { node: 0, pid: 0 },
@@ -201,6 +205,8 @@ fn numbers_of_messages_do_not_change() {
             pid,
             text: String::new(),
         },
+        ToHome::Recalled { stream: 0 },
+        ToHome::ReadOver { pid, stream: 0 },
     ];
     for (number, message) in to_host.iter().enumerate() {
         assert_eq!(usize::from(encoded(message)[0]), number);

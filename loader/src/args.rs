@@ -40,6 +40,9 @@ pub(crate) struct Args {
     /// At the end, write statistics as JSON to FILE (-: standard error)
     #[arg(long, value_name = "FILE")]
     pub(crate) stats: Option<PathBuf>,
+    /// Send no content of files before it is asked for: no leases are taken at home
+    #[arg(long)]
+    pub(crate) no_read_ahead: bool,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,

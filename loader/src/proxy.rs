@@ -50,6 +50,7 @@ pub(crate) fn start(args: &Args, node: u32) -> anyhow::Result<()> {
         shuffle_ms: args.shuffle,
         log,
         stats: stats.map(|path| path.to_string_lossy().into_owned()),
+        read_ahead: !args.no_read_ahead,
         command: args.shown_command(),
         programs: programs.to_string_lossy().into_owned(),
     };

@@ -25,7 +25,7 @@ use crate::host::{Decision, Host, lock};
 use crate::link::GONE;
 use crate::pool::Pool;
 use crate::stats::Outcome;
-use crate::{observe, signals, special};
+use crate::{observe, readahead, signals, special};
 
 /// Lowest and highest of the kernel's restart codes.
 const RESTART_CODES: std::ops::RangeInclusive<i64> = -516..=-512;
@@ -50,6 +50,10 @@ pub(crate) struct Worker {
     pub(crate) call: Marshalled,
     /// When the call under way was notified, if somebody looks.
     pub(crate) started: Option<Instant>,
+    /// How often descriptors had come to be shared when the call began.
+    pub(crate) shared: u64,
+    /// Descriptors that the call may move.
+    pub(crate) moving: Vec<i32>,
 }
 
 /// The call of a thread that has come in the midst of it, with what is left in
@@ -84,6 +88,8 @@ impl Worker {
             host,
             call: Marshalled::new(),
             started: None,
+            shared: 0,
+            moving: Vec::new(),
         }
     }
 
@@ -110,6 +116,7 @@ impl Worker {
         };
         self.started = (self.host.observed && notified.is_native()).then(Instant::now);
         let verdict = self.decide(&thread, pool, notified);
+        readahead::after(self, &thread);
         let (nr, args) = (notified.nr as u32, &notified.args);
         let sent = match verdict {
             Verdict::Answer(result) if done > 0 && RESTART_CODES.contains(&result) => {
@@ -187,9 +194,21 @@ impl Worker {
         }
     }
 
-    /// Forwards a call as the table describes it, in pieces if it is a large
-    /// read or write.
+    /// Forwards a call as the table describes it, unless it reads what is here.
     pub(crate) fn home(&mut self, thread: &Thread, row: &Row, args: &[u64; 6]) -> Verdict {
+        if let Some(verdict) = readahead::read(self, thread, row, args) {
+            return verdict;
+        }
+        let verdict = self.forward_whole(thread, row, args);
+        readahead::after(self, thread);
+        if let Verdict::Answer(result) = verdict {
+            readahead::note(self, thread, row, args, result);
+        }
+        verdict
+    }
+
+    /// Forwards a call in pieces if it is a large read or write.
+    fn forward_whole(&mut self, thread: &Thread, row: &Row, args: &[u64; 6]) -> Verdict {
         let memory = thread.process.memory();
         let first = self.forward(thread, Kind::Call, row, args, &memory, None);
         let Verdict::Answer(bytes) = first else {
@@ -215,7 +234,7 @@ impl Worker {
 
     /// The rest of a call of which `done` bytes are over. A read goes on only
     /// where the kernel would not have returned early: on files with a position.
-    fn more_pieces(
+    pub(crate) fn more_pieces(
         &mut self,
         thread: &Thread,
         row: &Row,
@@ -264,6 +283,7 @@ impl Worker {
         memory: &dyn GuestMemory,
         temporary: Option<TemporaryMask>,
     ) -> Verdict {
+        readahead::before(self, thread, row, args);
         match self.call.marshal(row, args, memory) {
             Ok(()) => {}
             Err(MarshalError::Errno(Errno(errno))) => return Verdict::Answer(-i64::from(errno)),
@@ -301,6 +321,9 @@ impl Worker {
         let Some(link) = link.as_mut() else {
             return Verdict::Gone;
         };
+        if let Err(error) = link.put_in_order(&thread.process.ahead) {
+            return self.lost(thread, &error);
+        }
         loop {
             if interruptible {
                 thread.begin(link.next_request(), temporary);

@@ -12,6 +12,7 @@ use crate::host::lock;
 use crate::link::Link;
 use crate::memory::{BodyMemory, MemoryFiles};
 use crate::pool::Pool;
+use crate::readahead::Descriptors;
 use crate::stats::Calls;
 
 /// What a signal does, as far as we must know.
@@ -80,6 +81,8 @@ pub(crate) struct Process {
     pub(crate) memory_shared: Arc<()>,
     /// Its calls since home was told last; `None`: nobody wants to know.
     pub(crate) calls: Option<Mutex<Calls>>,
+    /// Its descriptors, as far as files are read ahead.
+    pub(crate) ahead: Arc<Descriptors>,
 }
 
 impl Process {
@@ -108,6 +111,7 @@ impl Process {
             remains: Mutex::default(),
             memory_shared,
             calls: stats.then(Mutex::default),
+            ahead: Arc::default(),
         }
     }
 

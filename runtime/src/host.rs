@@ -19,6 +19,7 @@ use crate::guest::{Process, Thread};
 use crate::helpers::Helpers;
 use crate::link::Link;
 use crate::observe;
+use crate::readahead::Streams;
 
 /// Unbound lanes kept ready for the next births.
 const SPARE_LINKS: usize = 4;
@@ -89,6 +90,8 @@ pub(crate) struct Host {
     pub(crate) bell: Bell,
     pub(crate) helpers: Helpers,
     pub(crate) files: LocalFiles,
+    /// Files that are read ahead.
+    pub(crate) streams: Arc<Streams>,
     /// Threads by their id on this node.
     threads: Mutex<HashMap<i32, Arc<Thread>>>,
     spare: Mutex<Vec<Link>>,
@@ -123,6 +126,7 @@ impl Host {
             bell,
             helpers: Helpers::new(),
             files: LocalFiles::default(),
+            streams: Streams::new(setup.read_ahead),
             threads: Mutex::new(HashMap::new()),
             spare: Mutex::new(Vec::new()),
             orders: Mutex::new(Vec::new()),
@@ -148,6 +152,10 @@ impl Host {
                 .and_then(|frame| lane::control::decode::<ToHost>(frame.payload));
             match message {
                 Ok(ToHost::Place { pid }) => self.place(pid),
+                Ok(ToHost::Recall { stream }) => {
+                    self.streams.recall(stream);
+                    self.tell_home(&ToHome::Recalled { stream });
+                }
                 Ok(message) => self.order(Order::Home(message)),
                 Err(error) => {
                     tracing::debug!("control lane: {error}");
@@ -219,7 +227,11 @@ impl Host {
     }
 
     /// Takes back the lane of a thread that has ended.
-    pub(crate) fn recycle(&self, link: Link) {
+    pub(crate) fn recycle(&self, mut link: Link) {
+        if link.reader.leaves() {
+            // Home has something left to send on it. A lane that failed is no loss.
+            return self.helpers.run(Box::new(move || drop(link.drain())));
+        }
         let mut spare = lock(&self.spare);
         if spare.len() < SPARE_LINKS {
             spare.push(link);

@@ -9,6 +9,7 @@
 //! | `inspect.rs` | what home asks about bodies |
 //! | `pool.rs` | threads that hear of forwarded calls |
 //! | `forward.rs` | the hot path: one call, from notification to answer |
+//! | `readahead.rs`, `readahead/` | reads of what home has sent before it was asked |
 //! | `observe.rs` | calls as the user may look at them: log and statistics |
 //! | `stats.rs` | what a process's calls cost |
 //! | `special/` | calls with a handler of their own, one file each |
@@ -29,6 +30,7 @@ mod link;
 mod memory;
 mod observe;
 mod pool;
+mod readahead;
 mod signals;
 mod special;
 mod stats;

@@ -3,27 +3,33 @@
 use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use abi::CALL_BYTES_MAX;
 use abi::marshal::Marshalled;
 use image::Image;
 use image::files::{FILE_BYTES_MAX, FileIdentity, LocalFiles};
 use image::schema::IMAGE_BYTES_MAX;
-use lane::{Kind, Lane, LaneError, Receiver, Secret, Sender};
+use lane::{Frame, Kind, Lane, LaneError, Receiver, Secret, Sender};
 use sys::patience::{Patience, UNDER_WAY};
+
+use crate::host::lock;
+use crate::readahead::{Descriptors, Reader};
 
 /// Bytes of an image in one frame.
 const PART_BYTES: usize = 512 * 1024;
 /// Lease epoch until leases move.
-const EPOCH: u32 = 1;
+pub(crate) const EPOCH: u32 = 1;
 
 /// One lane.
 pub(crate) struct Link {
-    sender: Sender,
-    receiver: Receiver,
+    /// Others say on it what the guest has read of files that are read ahead.
+    pub(crate) sender: Arc<Mutex<Sender>>,
+    pub(crate) receiver: Receiver,
     request: u64,
     patience: Patience,
+    /// What has come of files that are read ahead.
+    pub(crate) reader: Reader,
 }
 
 /// Answer to a call.
@@ -48,17 +54,55 @@ impl Link {
     pub(crate) fn connect(home: SocketAddr, secret: &Secret) -> Result<Link, LaneError> {
         let (sender, receiver) = Lane::connect(home, secret)?.split()?;
         Ok(Link {
-            sender,
+            sender: Arc::new(Mutex::new(sender)),
             receiver,
             request: 0,
             patience: Patience::new(UNDER_WAY),
+            reader: Reader::default(),
         })
     }
 
     /// From now on the lane carries the calls of thread `tid`.
     pub(crate) fn bind(&mut self, tid: i32) -> Result<(), LaneError> {
-        self.sender.begin().extend_from_slice(&tid.to_le_bytes());
-        self.sender.send(Kind::Bind, EPOCH, 0)
+        let mut sender = lock(&self.sender);
+        sender.begin().extend_from_slice(&tid.to_le_bytes());
+        sender.send(Kind::Bind, EPOCH, 0)
+    }
+
+    /// What comes next on this lane comes after all that has been said on other
+    /// lanes about the process's files.
+    pub(crate) fn put_in_order(&mut self, of: &Arc<Descriptors>) -> Result<(), LaneError> {
+        let Some(count) = self.reader.unordered(of) else {
+            return Ok(());
+        };
+        let mut sender = lock(&self.sender);
+        sender.begin().extend_from_slice(&count.to_le_bytes());
+        sender.send(Kind::After, EPOCH, 0)
+    }
+
+    /// Waits for the next frame that is not about a file that is read ahead.
+    fn receive(&mut self) -> Result<Frame<'_>, LaneError> {
+        loop {
+            self.reader.keep(&self.receiver);
+            let frame = self.receiver.recv()?;
+            if frame.kind != Kind::Pushed {
+                break;
+            }
+            self.reader.arrived(frame.payload)?;
+        }
+        self.receiver.last().ok_or(LaneError::Closed)
+    }
+
+    /// Reads to the end of what home still sends unasked.
+    pub(crate) fn drain(&mut self) -> Result<(), LaneError> {
+        while self.reader.leaves() {
+            let frame = self.receiver.recv()?;
+            if frame.kind != Kind::Pushed {
+                return Err(LaneError::Refused("an answer to no request"));
+            }
+            self.reader.arrived(frame.payload)?;
+        }
+        Ok(())
     }
 
     /// Number that the next request will have.
@@ -70,28 +114,30 @@ impl Link {
     /// a frame in parts.
     pub(crate) fn send_call(&mut self, kind: Kind, call: &Marshalled) -> Result<(), LaneError> {
         self.request += 1;
+        let mut sender = lock(&self.sender);
         if !call.wants_own_mapping() {
-            call.encode(self.sender.begin());
-            return self.sender.send(kind, EPOCH, self.request);
+            call.encode(sender.begin());
+            return sender.send(kind, EPOCH, self.request);
         }
         let mut encoded = Vec::new();
         call.encode(&mut encoded);
         let mut rest = encoded.as_slice();
         while let Some((part, after)) = rest.split_at_checked(CALL_BYTES_MAX) {
-            self.sender.begin().extend_from_slice(part);
-            self.sender.send(Kind::Part, EPOCH, self.request)?;
+            sender.begin().extend_from_slice(part);
+            sender.send(Kind::Part, EPOCH, self.request)?;
             rest = after;
         }
-        self.sender.begin().extend_from_slice(rest);
-        self.sender.send(kind, EPOCH, self.request)
+        sender.begin().extend_from_slice(rest);
+        sender.send(kind, EPOCH, self.request)
     }
 
     /// Waits for the answer to the last call, awake at first if that has paid
     /// lately.
     pub(crate) fn receive_answer(&mut self) -> Result<Answer<'_>, LaneError> {
+        let request = self.request;
         self.patience.watch(|| self.receiver.is_ready());
-        let frame = self.receiver.recv()?;
-        if frame.kind != Kind::Result || frame.request != self.request {
+        let frame = self.receive()?;
+        if frame.kind != Kind::Result || frame.request != request {
             return Err(LaneError::Refused("an answer to another request"));
         }
         let (result, rest) = frame
@@ -111,8 +157,10 @@ impl Link {
     /// The image of the bound process and the contents of its pages.
     pub(crate) fn fetch_image(&mut self) -> Result<(Image, Vec<u8>), LaneError> {
         self.request += 1;
-        self.sender.begin();
-        self.sender.send(Kind::FetchImage, EPOCH, self.request)?;
+        let mut sender = lock(&self.sender);
+        sender.begin();
+        sender.send(Kind::FetchImage, EPOCH, self.request)?;
+        drop(sender);
         let encoded = self.receive_parts(IMAGE_BYTES_MAX as u64)?;
         let image = Image::decode(&encoded).map_err(|_| LaneError::Refused("a malformed image"))?;
         let pages = self.receive_parts(image.page_bytes())?;
@@ -121,7 +169,7 @@ impl Link {
 
     /// A length, then that many bytes in parts.
     fn receive_parts(&mut self, bytes_max: u64) -> Result<Vec<u8>, LaneError> {
-        let frame = self.receiver.recv()?;
+        let frame = self.receive()?;
         if frame.kind != Kind::ImagePart {
             return Err(LaneError::Refused("no image to fetch"));
         }
@@ -134,7 +182,7 @@ impl Link {
         }
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < length {
-            let frame = self.receiver.recv()?;
+            let frame = self.receive()?;
             if frame.kind != Kind::ImagePart || frame.payload.is_empty() {
                 return Err(LaneError::Refused("an image cut short"));
             }
@@ -155,16 +203,18 @@ impl Link {
             Err(error) => return Ok(Err(error.to_string())),
         };
         self.request += 1;
+        let request = self.request;
         let lengths = [encoded.len(), pages.len()].map(|bytes| (bytes as u64).to_le_bytes());
-        let out = self.sender.begin();
-        out.extend_from_slice(lengths.as_flattened());
-        self.sender.send(Kind::Return, EPOCH, self.request)?;
+        let mut sender = lock(&self.sender);
+        sender.begin().extend_from_slice(lengths.as_flattened());
+        sender.send(Kind::Return, EPOCH, request)?;
         for part in encoded.chunks(PART_BYTES).chain(pages.chunks(PART_BYTES)) {
-            self.sender.begin().extend_from_slice(part);
-            self.sender.send(Kind::Return, EPOCH, self.request)?;
+            sender.begin().extend_from_slice(part);
+            sender.send(Kind::Return, EPOCH, request)?;
         }
-        let frame = self.receiver.recv()?;
-        if frame.kind != Kind::Returned || frame.request != self.request {
+        drop(sender);
+        let frame = self.receive()?;
+        if frame.kind != Kind::Returned || frame.request != request {
             return Err(LaneError::Refused("no answer to an image"));
         }
         match String::from_utf8_lossy(frame.payload).into_owned() {
@@ -181,11 +231,13 @@ impl Link {
         writes: bool,
     ) -> Result<Result<FileIdentity, i32>, LaneError> {
         self.request += 1;
-        let out = self.sender.begin();
+        let mut sender = lock(&self.sender);
+        let out = sender.begin();
         out.extend_from_slice(&fd.to_le_bytes());
         out.push(u8::from(writes));
-        self.sender.send(Kind::DescribeFile, EPOCH, self.request)?;
-        let frame = self.receiver.recv()?;
+        sender.send(Kind::DescribeFile, EPOCH, self.request)?;
+        drop(sender);
+        let frame = self.receive()?;
         let (errno, rest) = frame
             .payload
             .split_first_chunk::<4>()
@@ -217,11 +269,13 @@ impl Link {
         let mut offset = 0u64;
         while offset < wanted.bytes {
             self.request += 1;
-            let out = self.sender.begin();
+            let mut sender = lock(&self.sender);
+            let out = sender.begin();
             out.extend_from_slice(&wanted.digest);
             out.extend_from_slice(&offset.to_le_bytes());
-            self.sender.send(Kind::FetchFile, EPOCH, self.request)?;
-            let frame = self.receiver.recv()?;
+            sender.send(Kind::FetchFile, EPOCH, self.request)?;
+            drop(sender);
+            let frame = self.receive()?;
             if frame.kind != Kind::FilePart || frame.payload.is_empty() {
                 return Err(LaneError::Refused("a file that home cut short"));
             }

@@ -24,7 +24,7 @@ use crate::host::{Arrival, Host, Order, lock};
 use crate::link::GONE;
 use crate::memory::{BodyMemory, MemoryFiles};
 use crate::pool::Pool;
-use crate::{signals, stats};
+use crate::{readahead, signals, stats};
 use leaving::{Leaving, make_again};
 
 mod leaving;
@@ -652,9 +652,9 @@ impl Tracer {
                     let _ = ptrace::resume(outer, 0);
                 }
             }
-            ToHost::Recall { pid } => self.recall(pid),
+            ToHost::CallHome { pid } => self.recall(pid),
             ToHost::Remain { pid, reason } => self.remain(pid, &reason),
-            ToHost::Place { .. } | ToHost::Shutdown => {}
+            ToHost::Place { .. } | ToHost::Recall { .. } | ToHost::Shutdown => {}
         }
     }
 
@@ -695,13 +695,16 @@ fn ask_home(host: &Host, thread: &Thread, birth: &Birth) -> i64 {
     if !birth.marshal_home(&mut call, memory) {
         return -i64::from(libc::EFAULT);
     }
+    readahead::before_birth(host, thread, birth.flags);
     let mut link = lock(&thread.link);
     let Some(link) = link.as_mut() else {
         return GONE;
     };
     let answer = link
-        .send_call(Kind::Fork, &call)
+        .put_in_order(&thread.process.ahead)
+        .and_then(|()| link.send_call(Kind::Fork, &call))
         .and_then(|()| link.receive_answer());
+    readahead::after_birth(&thread.process, birth.flags);
     match answer {
         Ok(answer) => call
             .scatter(answer.result, answer.data, &memory)

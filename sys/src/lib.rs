@@ -9,6 +9,7 @@ pub mod fdpass;
 pub mod features;
 pub mod futex;
 pub mod inherited;
+pub mod lease;
 pub mod limits;
 pub mod maps;
 pub mod memfd;

@@ -44,7 +44,8 @@ fn build(name: &str) -> PathBuf {
     let lock = File::create(dir.join(format!(".{name}.lock"))).expect("a lock file for building");
     lock.lock()
         .expect("waiting for another process that builds");
-    if is_newer(&program, &[&source, &sources().join("guest.h")]) {
+    let headers = ["guest.h", "ahead.h"].map(|name| sources().join(name));
+    if is_newer(&program, &[&source, &headers[0], &headers[1]]) {
         return program;
     }
     let text =

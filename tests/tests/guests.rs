@@ -77,6 +77,7 @@ macro_rules! guests {
 
 guests! {
     anywhere:
+        ahead_position ahead_signals ahead_threads ahead_written
         clone_raw clone_shared daemon descriptors epoll_wait errors_descriptor errors_length
         errors_number errors_partial errors_path errors_pointer exec_arguments exec_errors
         exec_keeps exec_scripts exec_ways files_at files_basic files_big files_copy files_directory

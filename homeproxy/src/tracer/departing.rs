@@ -26,6 +26,7 @@ use super::returning::Signals;
 use super::{Tracer, home_options};
 use crate::job::{Deputy, DeputyThread, Place, lock};
 use crate::procfs::OpenFiles;
+use crate::readahead::Heeded;
 use crate::setup::HOME_NODE;
 
 /// Longest time until all threads of a process stand still. One that has made a
@@ -262,6 +263,7 @@ impl Tracer {
             signals: 0.into(),
             parent: 0.into(),
             image: Mutex::new(Some(Arc::new((image, pages)))),
+            heeded: Heeded::default(),
             proc_files,
         });
         let mut made = HashMap::new();

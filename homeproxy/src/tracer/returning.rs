@@ -136,7 +136,7 @@ impl Tracer {
         if let Some(expected) = self.expected.get_mut(&pid) {
             expected.open.remove(&tid);
             if expected.open.is_empty() && !mem::replace(&mut expected.recalled, true) {
-                self.job.tell_host(&ToHost::Recall { pid });
+                self.job.tell_host(&ToHost::CallHome { pid });
             }
         }
     }

@@ -21,13 +21,14 @@ use image::capture::{self, StoppedThread, Surroundings};
 use image::maps;
 use image::unfinished::{self, Unfinished};
 use image::{Image, ImageError};
+use lane::LaneError;
 use lane::control::ToHome;
 use sys::ptrace::{self, Registers};
 
 use super::{Result, Tracer};
 use crate::guest::{Process, Thread};
-use crate::host::{Decision, Order, lock};
-use crate::{signals, stats};
+use crate::host::{Decision, Host, Order, lock};
+use crate::{readahead, signals, stats};
 
 const ENOSYS: i64 = -(libc::ENOSYS as i64);
 
@@ -244,13 +245,9 @@ impl Tracer {
         };
         stats::report(&self.host, &process);
         let host = Arc::clone(&self.host);
-        let leader = Arc::clone(&threads[0]);
-        let outer = leader.outer;
+        let outer = process.outer;
         self.host.helpers.run(Box::new(move || {
-            let sent = match lock(&leader.link).as_mut() {
-                Some(link) => link.send_home(&image, &pages),
-                None => Ok(Err("its lane is gone".to_owned())),
-            };
+            let sent = send(&host, &threads, &image, &pages);
             let result = match sent {
                 Ok(answer) => answer,
                 Err(error) => {
@@ -401,6 +398,31 @@ impl Tracer {
             // ESRCH: it has ended.
             let _ = self.shortenings.resume(outer, wait);
         }
+    }
+}
+
+/// Sends home what the threads have captured; home's answer.
+fn send(
+    host: &Host,
+    threads: &[Arc<Thread>],
+    image: &Image,
+    pages: &[u8],
+) -> std::result::Result<std::result::Result<(), String>, LaneError> {
+    let [leader, ..] = threads else {
+        return Ok(Err("it has ended".to_owned()));
+    };
+    readahead::before_leaving(host, &leader.process, leader.tid);
+    for thread in threads {
+        if let Some(link) = lock(&thread.link).as_mut() {
+            link.drain()?;
+        }
+    }
+    match lock(&leader.link).as_mut() {
+        Some(link) => {
+            link.put_in_order(&leader.process.ahead)?;
+            link.send_home(image, pages)
+        }
+        None => Ok(Err("its lane is gone".to_owned())),
     }
 }
 
