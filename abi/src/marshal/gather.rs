@@ -423,8 +423,8 @@ impl Gather<'_> {
         rule: Rule,
     ) -> Result<(), MarshalError> {
         let place = match self.bytes(size, at) {
-            Some(bytes) => self.read(at, bytes)?,
-            None => None,
+            Some(bytes) if self.writable(at, bytes) >= bytes => self.read(at, bytes)?,
+            _ => None,
         };
         self.point(index, at, place);
         let Some(place) = place else {

@@ -125,7 +125,8 @@ pub(super) const ROWS: &[Row] = &[
     home(
         247,
         "waitid",
-        &[Int32, Int32, Out(bytes(128)), Int32, InOut(bytes(144))],
+        // Some of its fields are written, also when there is nobody to wait for.
+        &[Int32, Int32, InOutAny(bytes(128)), Int32, InOut(bytes(144))],
         "the resources of a guest child are those its deputy used",
     ),
     home(251, "ioprio_set", &[Int32, Int32, Int32], ""),
