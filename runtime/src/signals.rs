@@ -69,7 +69,14 @@ pub(crate) fn interrupt_if_due(host: &Host, thread: &Thread) {
 
 /// Sends `signal` with `info` to thread `tid` of `process`, or with 0 to the
 /// process: then a thread is chosen that does not block it, the leader first.
-pub(crate) fn inject(host: &Host, process: &Arc<Process>, tid: i32, signal: i32, info: SignalInfo) {
+/// Whether it ends the process, which is as good as dead then.
+pub(crate) fn inject(
+    host: &Host,
+    process: &Arc<Process>,
+    tid: i32,
+    signal: i32,
+    info: SignalInfo,
+) -> bool {
     let threads = host.threads_of(process.pid);
     let candidates: Vec<(Arc<Thread>, u64)> = threads
         .into_iter()
@@ -88,7 +95,7 @@ pub(crate) fn inject(host: &Host, process: &Arc<Process>, tid: i32, signal: i32,
         Disposition::Handled => false,
     };
     if target.is_some() && ignored && signal != libc::SIGCONT {
-        return;
+        return false;
     }
     lock(&process.incoming).push_back(Incoming { signal, info });
     process.undelivered.fetch_add(1, Ordering::SeqCst);
@@ -103,12 +110,18 @@ pub(crate) fn inject(host: &Host, process: &Arc<Process>, tid: i32, signal: i32,
     if sent.is_err() {
         lock(&process.incoming).pop_back();
         process.undelivered.fetch_sub(1, Ordering::SeqCst);
-        return;
+        return false;
     }
     process.changed();
-    if let Some((thread, _)) = target {
-        interrupt_if_due(host, thread);
-    }
+    let Some((thread, _)) = target else {
+        return false;
+    };
+    interrupt_if_due(host, thread);
+    disposition == Disposition::Default
+        && !matches!(
+            signal,
+            libc::SIGCONT | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU
+        )
 }
 
 /// Details of `signal` when it is delivered, if it is one that was sent here.

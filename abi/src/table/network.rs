@@ -28,7 +28,8 @@ pub(super) const ROWS: &[Row] = &[
             Out(Size::At(5)),
             LENGTH,
         ],
-        PIECES,
+        "more than 1 MiB on a stream is moved in pieces of 1 MiB; what a call takes that fails for a \
+         negative address length is not written",
     ),
     home(46, "sendmsg", &[Fd, MsgIn, Int32], PIECES),
     home(

@@ -35,6 +35,7 @@ pub(crate) fn handle(
         libc::SYS_kill | libc::SYS_tkill | libc::SYS_tgkill => {
             kill::kill(worker, thread, row, args)
         }
+        libc::SYS_rt_tgsigqueueinfo => kill::queue(worker, thread, row, args),
         libc::SYS_ppoll | libc::SYS_pselect6 | libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => {
             masked::wait(worker, thread, row, args)
         }

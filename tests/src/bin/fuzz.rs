@@ -45,11 +45,17 @@ fn main() -> ExitCode {
         shrinks: !arguments.whole,
     };
     let start = Instant::now();
-    let mut found = 0;
-    let done = campaign.run(|difference| {
-        found += 1;
-        println!("{difference}");
+    let (mut found, mut once) = (0, Vec::new());
+    let done = campaign.run(|difference| match difference {
+        Ok(difference) => {
+            found += 1;
+            println!("{difference}");
+        }
+        Err(seed) => once.push(seed),
     });
+    if !once.is_empty() {
+        println!("differed once and not again: seeds {once:?}");
+    }
     println!(
         "{done} sequences from seed {} on in {:?}: {found} differ",
         arguments.seed,

@@ -11,8 +11,8 @@ use crate::Way;
 
 /// Sequences in one start of the interpreter.
 const BATCH: u64 = 60;
-/// How often a difference must show when its sequence runs alone.
-const CONFIRMATIONS: usize = 2;
+/// How often a difference is looked for when its sequence runs alone.
+const CONFIRMATIONS: usize = 3;
 
 /// A sequence of which the run as a guest is not as the native one.
 #[derive(Clone, Debug)]
@@ -88,8 +88,10 @@ pub struct Campaign {
 }
 
 impl Campaign {
-    /// Runs it; gives every difference to `report`, and the number of sequences that were run.
-    pub fn run(&self, mut report: impl FnMut(&Difference)) -> u64 {
+    /// Runs it; gives every difference to `report`, and answers how many sequences were run. One that
+    /// does not show again when its sequence runs alone comes as its seed only: the load of the
+    /// machine may have made it.
+    pub fn run(&self, mut report: impl FnMut(Result<&Difference, u64>)) -> u64 {
         let start = Instant::now();
         let mut done = 0;
         while done < self.count && start.elapsed() < self.limit {
@@ -98,7 +100,11 @@ impl Campaign {
                 .map(|index| generate(self.seed + done + index))
                 .collect();
             for difference in compare(&sequences) {
-                report(&self.looked_at(difference));
+                let seed = difference.sequence.seed();
+                match self.looked_at(difference) {
+                    Some(difference) => report(Ok(&difference)),
+                    None => report(Err(seed)),
+                }
             }
             done += count;
         }
@@ -106,16 +112,16 @@ impl Campaign {
     }
 
     /// The same difference by the shortest sequence, if it shows again.
-    fn looked_at(&self, difference: Difference) -> Difference {
-        if !self.shrinks {
-            return difference;
+    fn looked_at(&self, difference: Difference) -> Option<Difference> {
+        let alone = std::slice::from_ref(&difference.sequence);
+        if !(0..CONFIRMATIONS).any(|_| !compare(alone).is_empty()) {
+            return None;
         }
-        let shows = (0..CONFIRMATIONS)
-            .all(|_| !compare(std::slice::from_ref(&difference.sequence)).is_empty());
-        if !shows {
-            return difference;
+        if !self.shrinks {
+            return Some(difference);
         }
         let shrunk = shrink(&difference.sequence);
-        compare(std::slice::from_ref(&shrunk)).pop().unwrap_or(difference)
+        let shown = compare(std::slice::from_ref(&shrunk)).pop();
+        Some(shown.unwrap_or(difference))
     }
 }

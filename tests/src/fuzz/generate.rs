@@ -1,6 +1,6 @@
 //! A sequence from a seed.
 
-use super::arena::{ARENA, ARENA_BYTES, LARGE, LARGE_BYTES, WILD};
+use super::arena::{ARENA, ARENA_BYTES, LARGE, LARGE_BYTES, SHORT, WILD};
 use super::calls;
 use super::random::Random;
 use super::sequence::{Op, Part, Sequence, Shown, Value, What, Who};
@@ -23,6 +23,7 @@ pub fn generate(seed: u64) -> Sequence {
         scratch: SCRATCH,
         parts: Vec::new(),
         pointers: Vec::new(),
+        streams: Vec::new(),
         fds: Vec::new(),
         pids: Vec::new(),
         ops: Vec::new(),
@@ -49,6 +50,8 @@ pub(crate) struct Gen {
     /// Of the call in the making.
     parts: Vec<Part>,
     pointers: Vec<u64>,
+    /// Those of them that a stream goes to or comes from.
+    streams: Vec<u64>,
     /// Descriptors that earlier calls have made.
     pub(crate) fds: Vec<Value>,
     /// Children.
@@ -99,11 +102,15 @@ impl Gen {
         let mut arguments = [Value::Number(0); 6];
         arguments[..given.len()].copy_from_slice(given);
         let pointers = std::mem::take(&mut self.pointers);
+        let streams = std::mem::take(&mut self.streams);
         for argument in &mut arguments {
-            if matches!(argument, Value::Number(at) if pointers.contains(at))
-                && self.random.below(WILD_ONE_IN) == 0
-            {
-                *argument = self.random.pick(WILD).into();
+            let Value::Number(at) = *argument else {
+                continue;
+            };
+            if pointers.contains(&at) && self.random.below(WILD_ONE_IN) == 0 {
+                let is_short = !streams.contains(&at) && self.random.percent(30);
+                let wild = if is_short { SHORT } else { WILD };
+                *argument = self.random.pick(wild).into();
             }
         }
         let id = self.id();
@@ -216,6 +223,26 @@ impl Gen {
         at.into()
     }
 
+    /// Room that a stream goes to, printed after the call.
+    pub(crate) fn stream(&mut self, bytes: u64) -> Value {
+        self.stream_shown(bytes, "")
+    }
+
+    pub(crate) fn stream_shown(&mut self, bytes: u64, kind: &'static str) -> Value {
+        let at = self.room(bytes);
+        self.streams.push(at);
+        self.parts.push(Part::Out(at, bytes, kind));
+        at.into()
+    }
+
+    /// Bytes that a stream takes.
+    pub(crate) fn stream_of(&mut self, bytes: &[u8]) -> Value {
+        let at = self.room(bytes.len() as u64);
+        self.streams.push(at);
+        self.parts.push(Part::Bytes(at, bytes.to_vec()));
+        at.into()
+    }
+
     /// A path, mostly of something that may be there. None leads out of the sequence's directory: a
     /// sequence may do anything with what it finds, also as root.
     pub(crate) fn path(&mut self) -> Value {
@@ -307,6 +334,7 @@ impl Gen {
         }
         let bytes = self.count();
         let at = self.room(bytes.max(1));
+        self.streams.push(at);
         let mut content = vec![0; bytes.min(64) as usize];
         content.iter_mut().for_each(|byte| *byte = self.random.next() as u8);
         self.parts.push(Part::Bytes(at, content));
@@ -321,8 +349,7 @@ impl Gen {
             return (LARGE.into(), bytes.into());
         }
         let bytes = self.count();
-        let at = self.out(bytes.max(1), "");
-        (at, self.strange(bytes))
+        (self.stream(bytes.max(1)), self.strange(bytes))
     }
 
     /// Once in a while another number.
@@ -330,7 +357,7 @@ impl Gen {
         if self.random.below(50) == 0 {
             return self
                 .random
-                .pick(&[u64::MAX, 1 << 63, 1 << 31, 0x7fff_ffff, 0x7fff_f000, 1 << 32, (1 << 32) | 5])
+                .pick(&[u64::MAX, 1 << 63, u64::MAX - 4095])
                 .into();
         }
         number.into()

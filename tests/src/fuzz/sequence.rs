@@ -146,7 +146,8 @@ impl Sequence {
         text
     }
 
-    /// The ids of all its calls and blocks, in order.
+    /// The ids of all its calls and blocks, in order. What runs in the background is one thing: in
+    /// parts it would come at another time.
     pub(crate) fn ids(&self) -> Vec<u32> {
         let mut ids = Vec::new();
         collect(&self.ops, &mut ids);
@@ -165,8 +166,9 @@ impl Sequence {
 fn collect(ops: &[Op], ids: &mut Vec<u32>) {
     for op in ops {
         ids.push(op.id);
-        if let What::Block(_, body) = &op.what {
-            collect(body, ids);
+        match &op.what {
+            What::Block(Who::Child | Who::Thread, body) => collect(body, ids),
+            _ => {}
         }
     }
 }

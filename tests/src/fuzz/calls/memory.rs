@@ -45,19 +45,20 @@ fn map_anonymous(g: &mut Gen) {
 }
 
 fn map_file(g: &mut Gen) {
-    let fd = if g.random.percent(85) {
+    let (at, bytes) = pages(g);
+    // Shared and written, or open for that, brings the process home.
+    let (kind, protection, modes) = if g.random.percent(75) {
+        (MAP_PRIVATE, protection(g), &[0, 0, 0, 1, 2][..])
+    } else {
+        (MAP_SHARED, 1, &[0][..])
+    };
+    let fd = if kind == MAP_SHARED || g.random.percent(85) {
         let path = g.text("fixed");
-        let flags = g.random.pick(&[0, 0, 0, 1, 2]);
-        g.call("open", SYS_open, &[path, flags.into()])
+        let mode = g.random.pick(modes);
+        let flags: u64 = if g.random.percent(50) { 0 } else { O_CLOEXEC as u64 };
+        g.call("open", SYS_open, &[path, (flags | mode).into()])
     } else {
         g.fd()
-    };
-    let (at, bytes) = pages(g);
-    // Writable and shared brings the process home.
-    let (kind, protection) = if g.random.percent(75) {
-        (MAP_PRIVATE, protection(g))
-    } else {
-        (MAP_SHARED, 1)
     };
     let flags = (kind | MAP_FIXED) as u64;
     let offset = g.random.pick(&[0, 0, 4096, 8192, 40960, 5]);

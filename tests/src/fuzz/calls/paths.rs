@@ -199,7 +199,7 @@ fn getdents(g: &mut Gen) {
         g.fd()
     };
     for _ in 0..=g.random.below(2) {
-        let at = g.out(1024, "dents");
+        let at = g.stream_shown(1024, "dents");
         let bytes = g.random.pick(&[1024, 1024, 100, 24, 0, u64::MAX]);
         g.call("getdents64", SYS_getdents64, &[fd, at, bytes.into()]);
     }

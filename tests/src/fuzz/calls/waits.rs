@@ -50,13 +50,13 @@ fn read_waits(g: &mut Gen) {
     let child = g.block_of(Who::Background, |g| {
         sleep(g, 3);
         if writes {
-            let (data, bytes) = (g.bytes(b"some text"), 9);
+            let (data, bytes) = (g.stream_of(b"some text"), 9);
             g.call("write", SYS_write, &[write, data, bytes.into()]);
         }
     });
     g.call("close", SYS_close, &[write]);
     for _ in 0..2 {
-        let at = g.out(20, "");
+        let at = g.stream(20);
         g.call("read", SYS_read, &[read, at, 20.into()]);
     }
     join(g, child);
@@ -68,13 +68,13 @@ fn read_interrupted(g: &mut Gen) {
     let signal = g.random.pick(&[10, 12, 34]);
     handler(g, signal);
     let child = g.block_of(Who::Background, |g| {
-        sleep(g, 15);
+        sleep(g, 40);
         g.call("kill", SYS_kill, &[Value::ParentPid, signal.into()]);
-        sleep(g, 15);
-        let data = g.bytes(b"late");
+        sleep(g, 40);
+        let data = g.stream_of(b"late");
         g.call("write", SYS_write, &[write, data, 4.into()]);
     });
-    let at = g.out(8, "");
+    let at = g.stream(8);
     g.call("read", SYS_read, &[read, at, 4.into()]);
     join(g, child);
     g.call("close", SYS_close, &[read]);
@@ -98,7 +98,7 @@ fn poll_waits(g: &mut Gen) {
     let (read, write) = pipe(g);
     let child = g.block_of(Who::Background, |g| {
         sleep(g, 5);
-        let data = g.bytes(b"x");
+        let data = g.stream_of(b"x");
         g.call("write", SYS_write, &[write, data, 1.into()]);
     });
     match g.random.below(3) {
@@ -217,15 +217,15 @@ fn write_waits(g: &mut Gen) {
 fn sleep_interrupted(g: &mut Gen) {
     handler(g, 10);
     let child = g.block_of(Who::Background, |g| {
-        sleep(g, 15);
+        sleep(g, 40);
         g.call("kill", SYS_kill, &[Value::ParentPid, 10.into()]);
     });
-    let time = g.words(&[0.into(), 200_000_000.into()]);
+    let time = g.words(&[0.into(), 400_000_000.into()]);
     let left = g.out(16, "left");
     match g.random.below(3) {
         0 => g.call("nanosleep", SYS_nanosleep, &[time, left]),
         1 => g.call("clock_nanosleep", SYS_clock_nanosleep, &[1.into(), 0.into(), time, left]),
-        _ => g.call("poll", SYS_poll, &[0.into(), 0.into(), 200.into()]),
+        _ => g.call("poll", SYS_poll, &[0.into(), 0.into(), 400.into()]),
     };
     join(g, child);
 }
@@ -237,10 +237,10 @@ fn socket_waits(g: &mut Gen) {
     let (one, other) = (Value::IntAt(at), Value::IntAt(at + 4));
     let child = g.block_of(Who::Background, |g| {
         sleep(g, 5);
-        let data = g.bytes(b"a message");
+        let data = g.stream_of(b"a message");
         g.call("sendto", SYS_sendto, &[other, data, 9.into(), 0.into(), 0.into(), 0.into()]);
     });
-    let target = g.out(20, "");
+    let target = g.stream(20);
     let bytes = g.random.pick(&[20, 4]);
     g.call("recvfrom", SYS_recvfrom, &[one, target, bytes.into(), 0.into(), 0.into(), 0.into()]);
     join(g, child);
