@@ -2,6 +2,7 @@
 //! else at home, where the kernel decides who is meant and who may.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use abi::memory::GuestMemory;
@@ -9,6 +10,7 @@ use abi::row::Row;
 
 use crate::forward::{Verdict, Worker};
 use crate::guest::Thread;
+use crate::home_rows::USER;
 use crate::signals::{self, SI_TKILL, SI_USER};
 
 /// Longest time a process may take to die of its own signal.
@@ -41,7 +43,8 @@ pub(super) fn kill(
         return worker.home(thread, row, args);
     }
     let threads = worker.host.threads_of(own);
-    if tid == thread.tid || tid == 0 && threads.len() == 1 {
+    let ids_changed = worker.host.ids_changed.load(Ordering::SeqCst);
+    if !ids_changed && (tid == thread.tid || tid == 0 && threads.len() == 1) {
         // To itself: all in registers, and delivered before it returns.
         return Verdict::Native;
     }
@@ -49,7 +52,16 @@ pub(super) fn kill(
         return worker.home(thread, row, args);
     }
     let code = if tid == 0 { SI_USER } else { SI_TKILL };
-    let info = signals::info_of_kill(signal, code, own, worker.host.uid);
+    let mut uid = worker.host.uid;
+    if ids_changed {
+        // The body's own kernel knows only the first one.
+        let memory = thread.process.memory();
+        uid = match worker.own(thread, &USER, &[0; 6], &memory) {
+            Verdict::Answer(uid) => uid as u32,
+            other => return other,
+        };
+    }
+    let info = signals::info_of_kill(signal, code, own, uid);
     send(worker, thread, tid, signal, info)
 }
 

@@ -36,10 +36,7 @@ pub fn generate(seed: u64) -> Sequence {
     }
     let count = 4 + gen_.random.below(CALLS_MAX - 4);
     gen_.fill(count);
-    Sequence {
-        seed,
-        ops: gen_.ops,
-    }
+    Sequence::new(seed, gen_.ops)
 }
 
 /// A sequence in the making; the tables in `calls/` use it.

@@ -123,14 +123,31 @@ pub(crate) struct Op {
     pub(crate) what: What,
 }
 
-/// What one seed makes.
+/// What one seed makes, or what was found once and is kept.
 #[derive(Clone, Debug)]
 pub struct Sequence {
     pub(crate) seed: u64,
     pub(crate) ops: Vec<Op>,
+    /// Lines that come before.
+    kept: String,
 }
 
 impl Sequence {
+    pub(crate) fn new(seed: u64, ops: Vec<Op>) -> Sequence {
+        let kept = String::new();
+        Sequence { seed, ops, kept }
+    }
+
+    /// One of which only the lines are known: seeds change their meaning with the generator.
+    #[must_use]
+    pub fn kept(lines: &str) -> Sequence {
+        Sequence {
+            seed: 0,
+            ops: Vec::new(),
+            kept: lines.into(),
+        }
+    }
+
     /// The seed it came from.
     #[must_use]
     pub fn seed(&self) -> u64 {
@@ -140,7 +157,7 @@ impl Sequence {
     /// The interpreter's lines, under this name.
     #[must_use]
     pub fn text(&self, name: usize) -> String {
-        let mut text = format!("sequence {name}\n");
+        let mut text = format!("sequence {name}\n{}", self.kept);
         write_ops(&self.ops, &mut text);
         text.push_str("run\n");
         text
@@ -156,10 +173,7 @@ impl Sequence {
 
     /// Without these calls and blocks.
     pub(crate) fn without(&self, ids: &BTreeSet<u32>) -> Sequence {
-        Sequence {
-            seed: self.seed,
-            ops: keep(&self.ops, ids),
-        }
+        Sequence::new(self.seed, keep(&self.ops, ids))
     }
 }
 
