@@ -117,10 +117,15 @@ pub(crate) fn inject(
         return false;
     };
     interrupt_if_due(host, thread);
-    disposition == Disposition::Default
+    disposition == Disposition::Default && ends(signal)
+}
+
+/// Whether the default action of `signal` is to end the process, signal(7).
+pub(crate) fn ends(signal: i32) -> bool {
+    !is_ignored_by_default(signal)
         && !matches!(
             signal,
-            libc::SIGCONT | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU
+            libc::SIGCONT | libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU
         )
 }
 

@@ -48,7 +48,6 @@ pub const PROGRAMS: &[Program] = &[
     python("python test_posixpath", "python3 cases.py test.test_posixpath"),
     python("python test_time", "python3 cases.py test.test_time"),
     python("python test_socketserver", "python3 cases.py test.test_socketserver"),
-    python("python test_sqlite3", "python3 cases.py test.test_sqlite3"),
     python("python test_faulthandler", "python3 cases.py test.test_faulthandler"),
     python("python test_httpservers", "python3 cases.py test.test_httpservers"),
     python("python test_asyncio streams", "python3 cases.py test.test_asyncio.test_streams"),
@@ -191,10 +190,18 @@ E
         r#"seq 200 > f; vim -u NONE -es -c 'g/7$/d' -c '%s/^1/one-/' -c '1,5sort!' -c 'normal Gyyp' -c 'r !echo shell' -c 'w out' -c 'qa!' f; echo $?; wc -l out; head -5 out; tail -2 out; printf 'x\ny\n' | vim -u NONE -es -c 'w piped' -c 'q!' - ; cat piped; vim -u NONE -es -c 'call writefile([string(range(3)), system("echo hi")], "g")' -c q; cat g"#,
     ),
     same(
-        "less, script, terminals",
-        &["less", "script"],
-        r#"seq 500 | less | tail -1; seq 3 > f; less f | cat; TERM=xterm script -qec 'stty size; tty | sed s/[0-9]*$//; less -FX f; echo done' /dev/null < /dev/null | tr -d '\r'; script -qec 'sh -c "trap \"echo int\" INT; kill -INT \$\$; stty -a | grep -c isig"' /dev/null < /dev/null | tr -d '\r'"#,
+        "less",
+        &["less", "setsid"],
+        r#"seq 500 | less | tail -1; seq 3 > f; less f | cat; LESSOPEN='|sed s/2/two/ %s' less f | cat; echo $?"#,
     ),
+    Program {
+        gap: "waits with a signalfd for a signal that it blocks",
+        ..same(
+        "script",
+        &["less", "script"],
+        r#"TERM=xterm timeout 20 script -qec 'stty size; tty | sed s/[0-9]*$//; less -FX f; echo done' /dev/null < /dev/null | tr -d '\r'; timeout 20 script -qec 'sh -c "trap \"echo int\" INT; kill -INT \$\$; stty -a | grep -c isig"' /dev/null < /dev/null | tr -d '\r'"#,
+        )
+    },
     same(
         "tmux",
         &["tmux"],

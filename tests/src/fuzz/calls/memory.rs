@@ -30,6 +30,13 @@ fn pages(g: &mut Gen) -> (u64, u64) {
     (PLAYGROUND + first * 4096, count * 4096)
 }
 
+/// The second half, where no file is mapped: into what lies behind a file's end the kernel reads as
+/// far as it gets, which nobody elsewhere can foresee.
+fn pages_without_file(g: &mut Gen) -> (u64, u64) {
+    let first = PLAYGROUND_PAGES / 2 + g.random.below(PLAYGROUND_PAGES / 2 - 4);
+    (PLAYGROUND + first * 4096, (1 + g.random.below(4)) * 4096)
+}
+
 fn protection(g: &mut Gen) -> u64 {
     g.random.pick(&[0, 1, 1, 2, 3, 3, 3, 3, 5, 7])
 }
@@ -45,7 +52,8 @@ fn map_anonymous(g: &mut Gen) {
 }
 
 fn map_file(g: &mut Gen) {
-    let (at, bytes) = pages(g);
+    let first = g.random.below(PLAYGROUND_PAGES / 2 - 6);
+    let (at, bytes) = (PLAYGROUND + first * 4096, (1 + g.random.below(6)) * 4096);
     // Shared and written, or open for that, brings the process home.
     let (kind, protection, modes) = if g.random.percent(75) {
         (MAP_PRIVATE, protection(g), &[0, 0, 0, 1, 2][..])
@@ -82,7 +90,13 @@ fn unmap(g: &mut Gen) {
 }
 
 fn remap(g: &mut Gen) {
-    let ((from, old), (to, new)) = (pages(g), pages(g));
+    let ((from, old), (to, new)) = if g.random.percent(50) {
+        (pages_without_file(g), pages_without_file(g))
+    } else {
+        let ((from, old), (to, new)) = (pages(g), pages(g));
+        let half = PLAYGROUND + PLAYGROUND_PAGES * 2048;
+        ((from, old), (if to < half { to } else { to - (half - PLAYGROUND) }, new.min(4096)))
+    };
     let flags = g.random.pick(&[3, 3, 3, 7, 0, 8]);
     let arguments = &[from.into(), old.into(), new.into(), flags.into(), to.into()];
     // Where it goes is printed by the kinds of fault that peeks show.
@@ -118,7 +132,7 @@ fn file(g: &mut Gen) -> Value {
 
 fn read_into(g: &mut Gen) {
     let fd = file(g);
-    let (at, bytes) = pages(g);
+    let (at, bytes) = pages_without_file(g);
     let skip = g.random.pick(&[0, 0, 100, 4090]);
     g.call("read", SYS_read, &[fd, (at + skip).into(), bytes.into()]);
 }

@@ -96,14 +96,16 @@ const FLAGS: &[u64] = &[0, 0, 0, 1, 2, 4, 0x20, 0x4000, 0x8000, 0x100, 0x80, 0x1
 
 fn send_to(g: &mut Gen) {
     let fd = g.fd();
-    let (data, bytes) = g.data();
+    // No strange length: of a stream that cannot be read as far a first part is sent natively.
+    let content = vec![g.random.next() as u8; g.count() as usize];
+    let (data, bytes) = (g.stream_of(&content), content.len() as u64);
     let flags = MSG_DONTWAIT as u64 | g.random.pick(FLAGS);
     let (at, length) = if g.random.percent(70) {
         (0.into(), 0.into())
     } else {
         address(g)
     };
-    g.call("sendto", SYS_sendto, &[fd, data, bytes, flags.into(), at, length]);
+    g.call("sendto", SYS_sendto, &[fd, data, bytes.into(), flags.into(), at, length]);
 }
 
 fn receive_from(g: &mut Gen) {
