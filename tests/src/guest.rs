@@ -32,7 +32,10 @@ pub fn guest_names() -> Vec<String> {
 
 /// The program that executes sequences of calls for [`crate::fuzz`].
 pub(crate) fn interpreter() -> PathBuf {
-    build(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz"), "interpreter")
+    build(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz"),
+        "interpreter",
+    )
 }
 
 fn sources() -> PathBuf {

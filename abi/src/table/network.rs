@@ -44,7 +44,12 @@ pub(super) const ROWS: &[Row] = &[
     home(51, "getsockname", &[Fd, Out(Size::At(2)), LENGTH], ""),
     home(52, "getpeername", &[Fd, Out(Size::At(2)), LENGTH], ""),
     // The numbers are written before anything else can fail.
-    home(53, "socketpair", &[Int32, Int32, Int32, InOutAny(bytes(8))], ""),
+    home(
+        53,
+        "socketpair",
+        &[Int32, Int32, Int32, InOutAny(bytes(8))],
+        "",
+    ),
     home(
         54,
         "setsockopt",

@@ -9,7 +9,11 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let (mut same, mut known, mut different, mut skipped) = (0, 0, 0, 0);
     for program in PROGRAMS {
-        if !words.is_empty() && !words.iter().any(|word| program.name.contains(word.as_str())) {
+        if !words.is_empty()
+            && !words
+                .iter()
+                .any(|word| program.name.contains(word.as_str()))
+        {
             continue;
         }
         let name = program.name;
@@ -46,7 +50,9 @@ fn main() -> ExitCode {
             }
         }
     }
-    println!("{same} the same, {known} different as known, {different} different, {skipped} not run");
+    println!(
+        "{same} the same, {known} different as known, {different} different, {skipped} not run"
+    );
     if different == 0 {
         ExitCode::SUCCESS
     } else {

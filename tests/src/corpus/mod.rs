@@ -74,7 +74,13 @@ fn run(case: &Case, way: Way) -> (Outcome, String) {
     let start = Instant::now();
     let outcome = Running::start(case, way).finish();
     let stdout = String::from_utf8_lossy(&outcome.stdout).into_owned();
-    let last: String = stdout.lines().last().unwrap_or("").chars().take(60).collect();
+    let last: String = stdout
+        .lines()
+        .last()
+        .unwrap_or("")
+        .chars()
+        .take(60)
+        .collect();
     let line = format!(
         "{} ({last}) {:.1} s",
         outcome.status,
@@ -103,7 +109,11 @@ fn differences(native: &Outcome, guest: &Outcome) -> Vec<String> {
         let lines: Vec<_> = errors.lines().collect();
         let from = lines.len().saturating_sub(SHOWN_LINES);
         found.truncate(4 * SHOWN_LINES);
-        found.extend(lines[from..].iter().map(|line| format!("standard error: {line}")));
+        found.extend(
+            lines[from..]
+                .iter()
+                .map(|line| format!("standard error: {line}")),
+        );
     }
     found
 }

@@ -17,18 +17,31 @@ const fn python(name: &'static str, script: &'static str) -> Program {
     same(name, &["python3"], script)
 }
 
-const SHARED: &str = "maps files or memory shared and writable: that goes home, which is not there yet";
+const SHARED: &str =
+    "maps files or memory shared and writable: that goes home, which is not there yet";
 
 /// All programs.
 pub const PROGRAMS: &[Program] = &[
     python("python test_os", "python3 cases.py test.test_os"),
     python("python test_posix", "python3 cases.py test.test_posix"),
     python("python test_signal", "python3 cases.py test.test_signal"),
-    python("python test_subprocess", "python3 cases.py test.test_subprocess"),
-    python("python test_threading", "python3 cases.py test.test_threading"),
+    python(
+        "python test_subprocess",
+        "python3 cases.py test.test_subprocess",
+    ),
+    python(
+        "python test_threading",
+        "python3 cases.py test.test_threading",
+    ),
     // Natively VSOCK hangs where there is no such network.
-    python("python test_socket", "python3 cases.py test.test_socket VSOCK"),
-    python("python test_selectors", "python3 cases.py test.test_selectors"),
+    python(
+        "python test_socket",
+        "python3 cases.py test.test_socket VSOCK",
+    ),
+    python(
+        "python test_selectors",
+        "python3 cases.py test.test_selectors",
+    ),
     python("python test_select", "python3 cases.py test.test_select"),
     python("python test_poll", "python3 cases.py test.test_poll"),
     python("python test_epoll", "python3 cases.py test.test_epoll"),
@@ -38,21 +51,48 @@ pub const PROGRAMS: &[Program] = &[
     python("python test_fork1", "python3 cases.py test.test_fork1"),
     python("python test_wait3", "python3 cases.py test.test_wait3"),
     python("python test_wait4", "python3 cases.py test.test_wait4"),
-    python("python test_resource", "python3 cases.py test.test_resource"),
+    python(
+        "python test_resource",
+        "python3 cases.py test.test_resource",
+    ),
     python("python test_fileio", "python3 cases.py test.test_fileio"),
-    python("python test_tempfile", "python3 cases.py test.test_tempfile"),
+    python(
+        "python test_tempfile",
+        "python3 cases.py test.test_tempfile",
+    ),
     python("python test_shutil", "python3 cases.py test.test_shutil"),
     python("python test_pathlib", "python3 cases.py test.test_pathlib"),
     python("python test_glob", "python3 cases.py test.test_glob"),
     python("python test_tarfile", "python3 cases.py test.test_tarfile"),
-    python("python test_posixpath", "python3 cases.py test.test_posixpath"),
+    python(
+        "python test_posixpath",
+        "python3 cases.py test.test_posixpath",
+    ),
     python("python test_time", "python3 cases.py test.test_time"),
-    python("python test_socketserver", "python3 cases.py test.test_socketserver"),
-    python("python test_faulthandler", "python3 cases.py test.test_faulthandler"),
-    python("python test_httpservers", "python3 cases.py test.test_httpservers"),
-    python("python test_asyncio streams", "python3 cases.py test.test_asyncio.test_streams"),
-    python("python test_asyncio subprocess", "python3 cases.py test.test_asyncio.test_subprocess"),
-    python("python test_asyncio unix_events", "python3 cases.py test.test_asyncio.test_unix_events"),
+    python(
+        "python test_socketserver",
+        "python3 cases.py test.test_socketserver",
+    ),
+    python(
+        "python test_faulthandler",
+        "python3 cases.py test.test_faulthandler",
+    ),
+    python(
+        "python test_httpservers",
+        "python3 cases.py test.test_httpservers",
+    ),
+    python(
+        "python test_asyncio streams",
+        "python3 cases.py test.test_asyncio.test_streams",
+    ),
+    python(
+        "python test_asyncio subprocess",
+        "python3 cases.py test.test_asyncio.test_subprocess",
+    ),
+    python(
+        "python test_asyncio unix_events",
+        "python3 cases.py test.test_asyncio.test_unix_events",
+    ),
     Program {
         gap: SHARED,
         ..python("python test_mmap", "python3 cases.py test.test_mmap")
@@ -197,9 +237,9 @@ E
     Program {
         gap: "waits with a signalfd for a signal that it blocks",
         ..same(
-        "script",
-        &["less", "script"],
-        r#"TERM=xterm timeout 20 script -qec 'stty size; tty | sed s/[0-9]*$//; less -FX f; echo done' /dev/null < /dev/null | tr -d '\r'; timeout 20 script -qec 'sh -c "trap \"echo int\" INT; kill -INT \$\$; stty -a | grep -c isig"' /dev/null < /dev/null | tr -d '\r'"#,
+            "script",
+            &["less", "script"],
+            r#"TERM=xterm timeout 20 script -qec 'stty size; tty | sed s/[0-9]*$//; less -FX f; echo done' /dev/null < /dev/null | tr -d '\r'; timeout 20 script -qec 'sh -c "trap \"echo int\" INT; kill -INT \$\$; stty -a | grep -c isig"' /dev/null < /dev/null | tr -d '\r'"#,
         )
     },
     same(

@@ -85,11 +85,21 @@ fn start(line: &[OsString], directory: &Path, limit: Duration) -> String {
         .expect("a program that can be started");
     let deadline = Instant::now() + limit;
     loop {
-        if let Ok(Some(_)) = child.try_wait() {
+        if let Ok(Some(status)) = child.try_wait() {
+            if !status.success() {
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                let last = text.lines().rev().take(5).collect::<Vec<_>>();
+                eprintln!(
+                    "a batch ended with {status}; its last lines, the last one first: {last:#?}"
+                );
+            }
             break;
         }
         if Instant::now() >= deadline {
-            eprintln!("a batch has not ended in {limit:?}:\n{}", processes::describe());
+            eprintln!(
+                "a batch has not ended in {limit:?}:\n{}",
+                processes::describe()
+            );
             processes::kill_all(&[child.id().cast_signed()]);
             let _ = child.wait();
             break;

@@ -247,14 +247,31 @@ impl Gen {
             "a", "a", "a", "b", "b", "c", "d", "d", "d/x", "d/x", "d/y", "e", "e/z", "l", "l2",
         ];
         const ODD: &[&str] = &[
-            "", ".", "d/", "a/", "a/x", "./b", "d//x", "missing/x", "l/x", "fixed", "null", "zero",
-            "/proc/self/fd/3", "/dev/fd/4", "/proc/self/cwd/a",
+            "",
+            ".",
+            "d/",
+            "a/",
+            "a/x",
+            "./b",
+            "d//x",
+            "missing/x",
+            "l/x",
+            "fixed",
+            "null",
+            "zero",
+            "/proc/self/fd/3",
+            "/dev/fd/4",
+            "/proc/self/cwd/a",
         ];
         let name = match self.random.below(20) {
             0 | 1 => self.random.pick(ODD).to_owned(),
             2 if self.random.percent(30) => {
                 let length = self.random.pick(&[254, 255, 256, 4094, 4095, 4096, 5000]);
-                if length < 300 { "n".repeat(length) } else { "./".repeat(length / 2) + "a" }
+                if length < 300 {
+                    "n".repeat(length)
+                } else {
+                    "./".repeat(length / 2) + "a"
+                }
             }
             _ => self.random.pick(NAMES).to_owned(),
         };
@@ -273,7 +290,19 @@ impl Gen {
         if self.fds.is_empty() || self.random.percent(6) {
             return self
                 .random
-                .pick(&[0, 3, 4, 5, 63, 500, u64::MAX, 0xffff_ffff, 1 << 31, 1 << 32, (1 << 32) | 3])
+                .pick(&[
+                    0,
+                    3,
+                    4,
+                    5,
+                    63,
+                    500,
+                    u64::MAX,
+                    0xffff_ffff,
+                    1 << 31,
+                    1 << 32,
+                    (1 << 32) | 3,
+                ])
                 .into();
         }
         if self.random.percent(50) {
@@ -295,7 +324,18 @@ impl Gen {
 
     pub(crate) fn mode(&mut self) -> Value {
         self.random
-            .pick(&[0o644, 0o755, 0o600, 0o444, 0, 0o7777, 0o4755, 0o1777, 0o20666, 0xffff_ffff])
+            .pick(&[
+                0o644,
+                0o755,
+                0o600,
+                0o444,
+                0,
+                0o7777,
+                0o4755,
+                0o1777,
+                0o20666,
+                0xffff_ffff,
+            ])
             .into()
     }
 
@@ -333,7 +373,9 @@ impl Gen {
         let at = self.room(bytes.max(1));
         self.streams.push(at);
         let mut content = vec![0; bytes.min(64) as usize];
-        content.iter_mut().for_each(|byte| *byte = self.random.next() as u8);
+        content
+            .iter_mut()
+            .for_each(|byte| *byte = self.random.next() as u8);
         self.parts.push(Part::Bytes(at, content));
         (at.into(), self.strange(bytes))
     }

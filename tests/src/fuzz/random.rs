@@ -35,8 +35,11 @@ impl Random {
 
     /// Each of the flags with one chance in three.
     pub(crate) fn flags(&mut self, of: &[u64]) -> u64 {
-        of.iter().fold(0, |all, flag| {
-            if self.below(3) == 0 { all | flag } else { all }
-        })
+        of.iter().fold(
+            0,
+            |all, flag| {
+                if self.below(3) == 0 { all | flag } else { all }
+            },
+        )
     }
 }

@@ -180,9 +180,8 @@ impl Sequence {
 fn collect(ops: &[Op], ids: &mut Vec<u32>) {
     for op in ops {
         ids.push(op.id);
-        match &op.what {
-            What::Block(Who::Child | Who::Thread, body) => collect(body, ids),
-            _ => {}
+        if let What::Block(Who::Child | Who::Thread, body) = &op.what {
+            collect(body, ids);
         }
     }
 }

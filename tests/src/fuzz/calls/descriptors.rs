@@ -98,7 +98,9 @@ fn dup(g: &mut Gen) {
 }
 
 fn number(g: &mut Gen) -> Value {
-    g.random.pick(&[3, 4, 5, 6, 10, 50, 100, 1023, 1024, u64::MAX, 1 << 32]).into()
+    g.random
+        .pick(&[3, 4, 5, 6, 10, 50, 100, 1023, 1024, u64::MAX, 1 << 32])
+        .into()
 }
 
 fn dup2(g: &mut Gen) {
@@ -121,7 +123,11 @@ fn close_range(g: &mut Gen) {
     let from = g.random.pick(&[3, 4, 5, 8, 50]);
     let to = g.random.pick(&[3, 5, 9, 60, 999, 2]);
     let flags = g.random.pick(&[0, 0, 4, 4, 2, 8]);
-    g.call("close_range", SYS_close_range, &[from.into(), to.into(), flags.into()]);
+    g.call(
+        "close_range",
+        SYS_close_range,
+        &[from.into(), to.into(), flags.into()],
+    );
 }
 
 fn eventfd(g: &mut Gen) {
@@ -146,7 +152,9 @@ fn eventfd_io(g: &mut Gen) {
 
 fn memfd(g: &mut Gen) {
     let name = g.text("memory");
-    let flags = g.random.flags(&[u64::from(MFD_CLOEXEC), u64::from(MFD_ALLOW_SEALING)]);
+    let flags = g
+        .random
+        .flags(&[u64::from(MFD_CLOEXEC), u64::from(MFD_ALLOW_SEALING)]);
     g.opens("memfd_create", SYS_memfd_create, &[name, flags.into()]);
 }
 
@@ -154,9 +162,17 @@ fn seals(g: &mut Gen) {
     let fd = g.fd();
     if g.random.percent(50) {
         let seals = g.random.below(32);
-        g.call("fcntl(F_ADD_SEALS)", SYS_fcntl, &[fd, (F_ADD_SEALS as u64).into(), seals.into()]);
+        g.call(
+            "fcntl(F_ADD_SEALS)",
+            SYS_fcntl,
+            &[fd, (F_ADD_SEALS as u64).into(), seals.into()],
+        );
     } else {
-        g.call("fcntl(F_GET_SEALS)", SYS_fcntl, &[fd, (F_GET_SEALS as u64).into()]);
+        g.call(
+            "fcntl(F_GET_SEALS)",
+            SYS_fcntl,
+            &[fd, (F_GET_SEALS as u64).into()],
+        );
     }
 }
 
@@ -168,25 +184,46 @@ fn epoll(g: &mut Gen) {
         let fd = g.fd();
         let events = g.random.pick(&[1, 4, 5, 0x8000_0001, 0x4000_0001, 0x2001]);
         let data = g.random.below(1 << 40);
-        let event = g.halves(&[events.into(), (data & 0xffff_ffff).into(), (data >> 32).into()]);
+        let event = g.halves(&[
+            events.into(),
+            (data & 0xffff_ffff).into(),
+            (data >> 32).into(),
+        ]);
         g.call("epoll_ctl", SYS_epoll_ctl, &[set, what.into(), fd, event]);
     }
     let at = g.out(60, "");
     let count = g.random.pick(&[5, 5, 1, 0, u64::MAX]);
-    g.call("epoll_wait", SYS_epoll_wait, &[set, at, count.into(), 0.into()]);
+    g.call(
+        "epoll_wait",
+        SYS_epoll_wait,
+        &[set, at, count.into(), 0.into()],
+    );
 }
 
 fn timerfd(g: &mut Gen) {
     let clock = g.random.pick(&[0, 1, 7, 99]);
     let flags = O_NONBLOCK as u64 | g.random.pick(&[0, O_CLOEXEC as u64, 1]);
-    let fd = g.opens("timerfd_create", SYS_timerfd_create, &[clock.into(), flags.into()]);
+    let fd = g.opens(
+        "timerfd_create",
+        SYS_timerfd_create,
+        &[clock.into(), flags.into()],
+    );
     let seconds = g.random.pick(&[0, 1000, u64::MAX]);
     let interval = g.random.pick(&[0, 5]);
     let nanoseconds = g.random.pick(&[0, 1_000_000_000, 0]);
-    let new = g.words(&[interval.into(), 0.into(), seconds.into(), nanoseconds.into()]);
+    let new = g.words(&[
+        interval.into(),
+        0.into(),
+        seconds.into(),
+        nanoseconds.into(),
+    ]);
     let old = g.out(32, "left");
     let flags = g.random.pick(&[0, 0, 8]);
-    g.call("timerfd_settime", SYS_timerfd_settime, &[fd, flags.into(), new, old]);
+    g.call(
+        "timerfd_settime",
+        SYS_timerfd_settime,
+        &[fd, flags.into(), new, old],
+    );
     let at = g.out(32, "left");
     g.call("timerfd_gettime", SYS_timerfd_gettime, &[fd, at]);
     let at = g.stream(8);
@@ -200,13 +237,19 @@ fn fcntl_flags(g: &mut Gen) {
         1 => (F_SETFD, g.random.pick(&[0, 1, 2, u64::MAX])),
         2 => (F_GETFL, 0),
         3 => {
-            let flags = g.random.flags(&[O_APPEND as u64, O_NOATIME as u64, O_DIRECT as u64]);
+            let flags = g
+                .random
+                .flags(&[O_APPEND as u64, O_NOATIME as u64, O_DIRECT as u64]);
             (F_SETFL, flags | O_NONBLOCK as u64)
         }
         4 => (F_DUPFD, g.random.pick(&[0, 3, 20, 1024, u64::MAX])),
         _ => (F_DUPFD_CLOEXEC, g.random.pick(&[0, 3, 20])),
     };
-    let result = g.call("fcntl", SYS_fcntl, &[fd, (command as u64).into(), argument.into()]);
+    let result = g.call(
+        "fcntl",
+        SYS_fcntl,
+        &[fd, (command as u64).into(), argument.into()],
+    );
     if command == F_DUPFD || command == F_DUPFD_CLOEXEC {
         g.fds.push(result);
     }
@@ -218,14 +261,27 @@ fn fcntl_owner(g: &mut Gen) {
     match g.random.below(6) {
         0 => {
             let pid = Value::OwnPid;
-            g.call("fcntl(F_SETOWN)", SYS_fcntl, &[fd, (F_SETOWN as u64).into(), pid]);
+            g.call(
+                "fcntl(F_SETOWN)",
+                SYS_fcntl,
+                &[fd, (F_SETOWN as u64).into(), pid],
+            );
         }
         1 => {
-            g.call_shown("fcntl(F_GETOWN)", SYS_fcntl, Pid, &[fd, (F_GETOWN as u64).into()]);
+            g.call_shown(
+                "fcntl(F_GETOWN)",
+                SYS_fcntl,
+                Pid,
+                &[fd, (F_GETOWN as u64).into()],
+            );
         }
         2 => {
             let signal = g.random.pick(&[0, 10, 34, 65]);
-            g.call("fcntl(F_SETSIG)", SYS_fcntl, &[fd, 10.into(), signal.into()]);
+            g.call(
+                "fcntl(F_SETSIG)",
+                SYS_fcntl,
+                &[fd, 10.into(), signal.into()],
+            );
         }
         3 => {
             g.call("fcntl(F_GETSIG)", SYS_fcntl, &[fd, 11.into()]);
@@ -246,7 +302,14 @@ fn fcntl_owner(g: &mut Gen) {
 /// `struct flock`: type, whence, start, length, pid.
 fn fcntl_lock(g: &mut Gen) {
     let fd = g.fd();
-    let command = g.random.pick(&[F_GETLK, F_SETLK, F_SETLK, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLK]);
+    let command = g.random.pick(&[
+        F_GETLK,
+        F_SETLK,
+        F_SETLK,
+        F_OFD_GETLK,
+        F_OFD_SETLK,
+        F_OFD_SETLK,
+    ]);
     let kind = g.random.pick(&[0, 1, 2, 2, 3]);
     let whence = g.random.pick(&[0, 0, 1, 2, 5]);
     let start = g.random.pick(&[0, 5, 100, u64::MAX, 1 << 62]);
@@ -274,7 +337,11 @@ fn inotify(g: &mut Gen) {
     let fd = g.opens("inotify_init1", SYS_inotify_init1, &[flags.into()]);
     let path = g.path();
     let mask = g.random.pick(&[0xfff, 0x3ff, 0, 0x100, 0x2000_0100]);
-    let watch = g.call("inotify_add_watch", SYS_inotify_add_watch, &[fd, path, mask.into()]);
+    let watch = g.call(
+        "inotify_add_watch",
+        SYS_inotify_add_watch,
+        &[fd, path, mask.into()],
+    );
     super::paths::any(g);
     super::paths::any(g);
     let (at, bytes) = g.target();
@@ -286,7 +353,9 @@ fn inotify(g: &mut Gen) {
 
 fn ioctls(g: &mut Gen) {
     let fd = g.fd();
-    let command = g.random.pick(&[0x541b, 0x5450, 0x5451, 0x5401, 0x5413, 0x8910, 0x2, 0x8901, 0x1234]);
+    let command = g.random.pick(&[
+        0x541b, 0x5450, 0x5451, 0x5401, 0x5413, 0x8910, 0x2, 0x8901, 0x1234,
+    ]);
     let at = g.out(64, "");
     g.call("ioctl", SYS_ioctl, &[fd, command.into(), at]);
 }
@@ -301,7 +370,11 @@ fn poll_now(g: &mut Gen) {
     let at = g.halves(&halves);
     if let Value::Number(at) = at {
         // Only printed: the parts before it fill it.
-        g.part(super::super::sequence::Part::Out(at, (count * 8).max(1), ""));
+        g.part(super::super::sequence::Part::Out(
+            at,
+            (count * 8).max(1),
+            "",
+        ));
     }
     let timeout = g.random.pick(&[0, 0, 1]);
     let count = if g.random.percent(95) { count } else { 1 << 20 };
@@ -321,13 +394,20 @@ fn select_now(g: &mut Gen) {
             let bits = g.random.next() & 0xfff & g.random.next();
             for word in 0..16 {
                 let value = if word == 0 { bits } else { 0 };
-                g.part(super::super::sequence::Part::Word(at + word * 8, value.into()));
+                g.part(super::super::sequence::Part::Word(
+                    at + word * 8,
+                    value.into(),
+                ));
             }
         }
         sets.push(at);
     }
     let time = g.words(&[0.into(), 0.into()]);
-    g.call("select", SYS_select, &[count.into(), sets[0], sets[1], sets[2], time]);
+    g.call(
+        "select",
+        SYS_select,
+        &[count.into(), sets[0], sets[1], sets[2], time],
+    );
 }
 
 fn pidfd(g: &mut Gen) {
@@ -346,7 +426,11 @@ fn pidfd(g: &mut Gen) {
         1 => {
             // Others to oneself may arrive after the call: the table says so.
             let signal = g.random.pick(&[0, 65]);
-            g.call("pidfd_send_signal", SYS_pidfd_send_signal, &[process, signal.into(), 0.into(), 0.into()]);
+            g.call(
+                "pidfd_send_signal",
+                SYS_pidfd_send_signal,
+                &[process, signal.into(), 0.into(), 0.into()],
+            );
         }
         _ => {}
     }
@@ -356,7 +440,11 @@ fn fcntl_pipe(g: &mut Gen) {
     let fd = g.fd();
     if g.random.percent(50) {
         let bytes = g.random.pick(&[4096, 65536, 1, 8192, 0]);
-        g.call("fcntl(F_SETPIPE_SZ)", SYS_fcntl, &[fd, 1031.into(), bytes.into()]);
+        g.call(
+            "fcntl(F_SETPIPE_SZ)",
+            SYS_fcntl,
+            &[fd, 1031.into(), bytes.into()],
+        );
     } else {
         g.call("fcntl(F_GETPIPE_SZ)", SYS_fcntl, &[fd, 1032.into()]);
     }
@@ -367,5 +455,9 @@ fn signalfd_(g: &mut Gen) {
     let mask = g.words(&[(1u64 << 9).into()]);
     let flags = O_NONBLOCK as u64;
     let fd = g.random.pick(&[u64::MAX, u64::MAX, 5]);
-    g.opens("signalfd4", SYS_signalfd4, &[fd.into(), mask, 8.into(), flags.into()]);
+    g.opens(
+        "signalfd4",
+        SYS_signalfd4,
+        &[fd.into(), mask, 8.into(), flags.into()],
+    );
 }

@@ -40,7 +40,12 @@ fn limit(g: &mut Gen) {
         (RLIMIT_MEMLOCK, &[65536, 1 << 20]),
         (RLIMIT_SIGPENDING, &[1000, 100]),
     ]);
-    let what: Value = if g.random.percent(96) { u64::from(what) } else { 99 }.into();
+    let what: Value = if g.random.percent(96) {
+        u64::from(what)
+    } else {
+        99
+    }
+    .into();
     let old = g.out(16, "");
     let new = if g.random.percent(50) {
         let soft = g.random.pick(values);
@@ -60,7 +65,11 @@ fn limit(g: &mut Gen) {
 fn file_size(g: &mut Gen) {
     let bytes = g.random.pick(&[0, 100, 5000]);
     let new = g.words(&[bytes.into(), u64::MAX.into()]);
-    g.call("setrlimit", SYS_setrlimit, &[u64::from(RLIMIT_FSIZE).into(), new]);
+    g.call(
+        "setrlimit",
+        SYS_setrlimit,
+        &[u64::from(RLIMIT_FSIZE).into(), new],
+    );
     let path = g.text("b");
     let flags = (O_CREAT | O_RDWR) as u64;
     let fd = g.opens("open", SYS_open, &[path, flags.into(), 0o644.into()]);
@@ -69,7 +78,11 @@ fn file_size(g: &mut Gen) {
     let (data, bytes) = g.data();
     g.call("pwrite64", SYS_pwrite64, &[fd, data, bytes, 4990.into()]);
     let new = g.words(&[u64::MAX.into(), u64::MAX.into()]);
-    g.call("setrlimit", SYS_setrlimit, &[u64::from(RLIMIT_FSIZE).into(), new]);
+    g.call(
+        "setrlimit",
+        SYS_setrlimit,
+        &[u64::from(RLIMIT_FSIZE).into(), new],
+    );
 }
 
 fn show_ids(g: &mut Gen) {
@@ -120,7 +133,11 @@ fn groups(g: &mut Gen) {
 fn priority(g: &mut Gen) {
     if g.random.percent(40) {
         let nice = g.random.pick(&[1, 5, 30]);
-        g.call("setpriority", SYS_setpriority, &[0.into(), 0.into(), nice.into()]);
+        g.call(
+            "setpriority",
+            SYS_setpriority,
+            &[0.into(), 0.into(), nice.into()],
+        );
     } else {
         let which = g.random.pick(&[0, 0, 1, 2, 5]);
         g.call("getpriority", SYS_getpriority, &[which.into(), 0.into()]);
@@ -154,7 +171,11 @@ fn scheduling(g: &mut Gen) {
         0 => g.call("sched_getscheduler", SYS_sched_getscheduler, &[0.into()]),
         1 => {
             let policy = g.random.pick(&[0, 1, 3, 99]);
-            g.call("sched_get_priority_max", SYS_sched_get_priority_max, &[policy.into()])
+            g.call(
+                "sched_get_priority_max",
+                SYS_sched_get_priority_max,
+                &[policy.into()],
+            )
         }
         2 => {
             let at = g.out(4, "");

@@ -43,11 +43,20 @@ fn protection(g: &mut Gen) -> u64 {
 
 fn map_anonymous(g: &mut Gen) {
     let (at, bytes) = pages(g);
-    let flags = MAP_PRIVATE | MAP_ANONYMOUS | g.random.pick(&[MAP_FIXED, MAP_FIXED, MAP_FIXED, MAP_FIXED_NOREPLACE]);
+    let flags = MAP_PRIVATE
+        | MAP_ANONYMOUS
+        | g.random
+            .pick(&[MAP_FIXED, MAP_FIXED, MAP_FIXED, MAP_FIXED_NOREPLACE]);
     let flags = flags | g.random.pick(&[0, 0, MAP_NORESERVE, MAP_POPULATE]);
     let protection = protection(g);
     let bytes = if g.random.percent(95) { bytes } else { 0 };
-    let arguments = &[at.into(), bytes.into(), protection.into(), (flags as u64).into(), u64::MAX.into()];
+    let arguments = &[
+        at.into(),
+        bytes.into(),
+        protection.into(),
+        (flags as u64).into(),
+        u64::MAX.into(),
+    ];
     g.call_shown("mmap", SYS_mmap, Shown::Address, arguments);
 }
 
@@ -63,14 +72,25 @@ fn map_file(g: &mut Gen) {
     let fd = if kind == MAP_SHARED || g.random.percent(85) {
         let path = g.text("fixed");
         let mode = g.random.pick(modes);
-        let flags: u64 = if g.random.percent(50) { 0 } else { O_CLOEXEC as u64 };
+        let flags: u64 = if g.random.percent(50) {
+            0
+        } else {
+            O_CLOEXEC as u64
+        };
         g.call("open", SYS_open, &[path, (flags | mode).into()])
     } else {
         g.fd()
     };
     let flags = (kind | MAP_FIXED) as u64;
     let offset = g.random.pick(&[0, 0, 4096, 8192, 40960, 5]);
-    let arguments = &[at.into(), bytes.into(), protection.into(), flags.into(), fd, offset.into()];
+    let arguments = &[
+        at.into(),
+        bytes.into(),
+        protection.into(),
+        flags.into(),
+        fd,
+        offset.into(),
+    ];
     g.call_shown("mmap", SYS_mmap, Shown::Address, arguments);
     if g.random.percent(50) {
         g.call("close", SYS_close, &[fd]);
@@ -81,7 +101,11 @@ fn protect(g: &mut Gen) {
     let (at, bytes) = pages(g);
     let protection = protection(g);
     let at = if g.random.percent(95) { at } else { at + 1 };
-    g.call("mprotect", SYS_mprotect, &[at.into(), bytes.into(), protection.into()]);
+    g.call(
+        "mprotect",
+        SYS_mprotect,
+        &[at.into(), bytes.into(), protection.into()],
+    );
 }
 
 fn unmap(g: &mut Gen) {
@@ -95,7 +119,17 @@ fn remap(g: &mut Gen) {
     } else {
         let ((from, old), (to, new)) = (pages(g), pages(g));
         let half = PLAYGROUND + PLAYGROUND_PAGES * 2048;
-        ((from, old), (if to < half { to } else { to - (half - PLAYGROUND) }, new.min(4096)))
+        (
+            (from, old),
+            (
+                if to < half {
+                    to
+                } else {
+                    to - (half - PLAYGROUND)
+                },
+                new.min(4096),
+            ),
+        )
     };
     let flags = g.random.pick(&[3, 3, 3, 7, 0, 8]);
     let arguments = &[from.into(), old.into(), new.into(), flags.into(), to.into()];
@@ -106,7 +140,11 @@ fn remap(g: &mut Gen) {
 fn advise(g: &mut Gen) {
     let (at, bytes) = pages(g);
     let advice = g.random.pick(&[0, 1, 2, 3, 4, 4, 10, 11, 18, 19, 99]);
-    g.call("madvise", SYS_madvise, &[at.into(), bytes.into(), advice.into()]);
+    g.call(
+        "madvise",
+        SYS_madvise,
+        &[at.into(), bytes.into(), advice.into()],
+    );
 }
 
 fn sync(g: &mut Gen) {

@@ -95,20 +95,32 @@ fn preadv2(g: &mut Gen) {
     let (fd, offset) = (g.fd(), g.offset());
     let (at, count) = g.vectors(true);
     let flags = g.random.pick(RW_FLAGS);
-    g.call("preadv2", SYS_preadv2, &[fd, at, count, offset, 0.into(), flags.into()]);
+    g.call(
+        "preadv2",
+        SYS_preadv2,
+        &[fd, at, count, offset, 0.into(), flags.into()],
+    );
 }
 
 fn pwritev2(g: &mut Gen) {
     let (fd, offset) = (g.fd(), small_offset(g));
     let (at, count) = g.vectors(false);
     let flags = g.random.pick(RW_FLAGS);
-    g.call("pwritev2", SYS_pwritev2, &[fd, at, count, offset, 0.into(), flags.into()]);
+    g.call(
+        "pwritev2",
+        SYS_pwritev2,
+        &[fd, at, count, offset, 0.into(), flags.into()],
+    );
 }
 
 fn lseek(g: &mut Gen) {
     let (fd, offset) = (g.fd(), small_offset(g));
     let whence = g.random.pick(&[0, 0, 1, 2, 3, 4, 5]);
-    let offset = if whence == 1 && g.random.percent(50) { 0.into() } else { offset };
+    let offset = if whence == 1 && g.random.percent(50) {
+        0.into()
+    } else {
+        offset
+    };
     g.call("lseek", SYS_lseek, &[fd, offset, whence.into()]);
 }
 
@@ -135,7 +147,11 @@ fn splice_(g: &mut Gen) {
     let (from, from_at, to, to_at) = (g.fd(), moving_offset(g), g.fd(), moving_offset(g));
     let bytes = g.random.pick(&[0, 5, 100, 5000]);
     let flags = 2 | g.random.pick(&[0, 1, 4, 16]);
-    g.call("splice", SYS_splice, &[from, from_at, to, to_at, bytes.into(), flags.into()]);
+    g.call(
+        "splice",
+        SYS_splice,
+        &[from, from_at, to, to_at, bytes.into(), flags.into()],
+    );
 }
 
 fn tee_(g: &mut Gen) {
@@ -155,7 +171,11 @@ fn copy_file_range_(g: &mut Gen) {
     let (from, from_at, to, to_at) = (g.fd(), moving_offset(g), g.fd(), moving_offset(g));
     let bytes = g.random.pick(&[0, 5, 100, 5000]);
     let flags = g.random.pick(&[0, 0, 0, 1]);
-    g.call("copy_file_range", SYS_copy_file_range, &[from, from_at, to, to_at, bytes.into(), flags.into()]);
+    g.call(
+        "copy_file_range",
+        SYS_copy_file_range,
+        &[from, from_at, to, to_at, bytes.into(), flags.into()],
+    );
 }
 
 fn fallocate_(g: &mut Gen) {
@@ -163,7 +183,11 @@ fn fallocate_(g: &mut Gen) {
     let mode = g.random.pick(&[0, 1, 3, 3, 8, 16, 32, 2, 64]);
     let offset = g.random.pick(&[0, 4096, 5, 8192, u64::MAX]);
     let bytes = g.random.pick(&[4096, 100, 8192, 0, u64::MAX]);
-    g.call("fallocate", SYS_fallocate, &[fd, mode.into(), offset.into(), bytes.into()]);
+    g.call(
+        "fallocate",
+        SYS_fallocate,
+        &[fd, mode.into(), offset.into(), bytes.into()],
+    );
 }
 
 fn ftruncate_(g: &mut Gen) {
@@ -180,11 +204,19 @@ fn fsync_(g: &mut Gen) {
 fn fadvise(g: &mut Gen) {
     let fd = g.fd();
     let advice = g.random.below(8);
-    g.call("fadvise64", SYS_fadvise64, &[fd, 0.into(), 100.into(), advice.into()]);
+    g.call(
+        "fadvise64",
+        SYS_fadvise64,
+        &[fd, 0.into(), 100.into(), advice.into()],
+    );
 }
 
 fn flags(g: &mut Gen) {
     let fd = g.fd();
     let flags = O_NONBLOCK as u64 | g.random.pick(&[0, O_APPEND as u64]);
-    g.call("fcntl(F_SETFL)", SYS_fcntl, &[fd, (F_SETFL as u64).into(), flags.into()]);
+    g.call(
+        "fcntl(F_SETFL)",
+        SYS_fcntl,
+        &[fd, (F_SETFL as u64).into(), flags.into()],
+    );
 }

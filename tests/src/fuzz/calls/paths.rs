@@ -43,7 +43,11 @@ pub(super) fn any(g: &mut Gen) {
 fn openat2(g: &mut Gen) {
     let (dir, path) = (g.dirfd(), g.path());
     let flags = open_flags(g);
-    let mode = if flags & O_CREAT as u64 != 0 { 0o640 } else { 0 };
+    let mode = if flags & O_CREAT as u64 != 0 {
+        0o640
+    } else {
+        0
+    };
     let resolve = g.random.pick(&[0, 0, 1, 2, 4, 8, 16, 32, 64]);
     let how = g.words(&[flags.into(), mode.into(), resolve.into(), 0.into()]);
     let bytes = g.random.pick(&[24, 24, 24, 32, 8, 0, 5000]);
@@ -76,14 +80,24 @@ fn rename(g: &mut Gen) {
         g.call("rename", SYS_rename, &[from, to]);
     } else {
         let flags = g.random.pick(&[0, 0, 1, 2, 3, 4, 8]);
-        g.call("renameat2", SYS_renameat2, &[from_dir, from, to_dir, to, flags.into()]);
+        g.call(
+            "renameat2",
+            SYS_renameat2,
+            &[from_dir, from, to_dir, to, flags.into()],
+        );
     }
 }
 
 fn link(g: &mut Gen) {
     let (from_dir, from, to_dir, to) = (g.dirfd(), g.path(), g.dirfd(), g.path());
-    let flags = g.random.pick(&[0, 0, AT_SYMLINK_FOLLOW as u64, AT_EMPTY_PATH as u64, 1]);
-    g.call("linkat", SYS_linkat, &[from_dir, from, to_dir, to, flags.into()]);
+    let flags = g
+        .random
+        .pick(&[0, 0, AT_SYMLINK_FOLLOW as u64, AT_EMPTY_PATH as u64, 1]);
+    g.call(
+        "linkat",
+        SYS_linkat,
+        &[from_dir, from, to_dir, to, flags.into()],
+    );
 }
 
 fn symlink(g: &mut Gen) {
@@ -108,7 +122,9 @@ fn chmod(g: &mut Gen) {
         0 => g.call("fchmod", SYS_fchmod, &[fd, mode]),
         1 => g.call("chmod", SYS_chmod, &[path, mode]),
         2 => {
-            let flags = g.random.pick(&[0, AT_SYMLINK_NOFOLLOW as u64, AT_EMPTY_PATH as u64]);
+            let flags = g
+                .random
+                .pick(&[0, AT_SYMLINK_NOFOLLOW as u64, AT_EMPTY_PATH as u64]);
             g.call("fchmodat2", 452, &[dir, path, mode, flags.into()])
         }
         _ => g.call("fchmodat", SYS_fchmodat, &[dir, path, mode]),
@@ -119,22 +135,43 @@ fn chown(g: &mut Gen) {
     let (dir, path) = (g.dirfd(), g.path());
     let owner = g.random.pick(&[0, 1, 1000, 0xffff_ffff, u64::MAX]);
     let group = g.random.pick(&[0, 1, 1000, 0xffff_ffff, u64::MAX]);
-    let flags = g.random.pick(&[0, AT_SYMLINK_NOFOLLOW as u64, AT_EMPTY_PATH as u64, 1]);
-    g.call("fchownat", SYS_fchownat, &[dir, path, owner.into(), group.into(), flags.into()]);
+    let flags = g
+        .random
+        .pick(&[0, AT_SYMLINK_NOFOLLOW as u64, AT_EMPTY_PATH as u64, 1]);
+    g.call(
+        "fchownat",
+        SYS_fchownat,
+        &[dir, path, owner.into(), group.into(), flags.into()],
+    );
 }
 
 fn utimes(g: &mut Gen) {
     let (dir, path) = (g.dirfd(), g.path());
-    let nanoseconds = g.random.pick(&[0, 123_456_789, UTIME_NOW as u64, UTIME_OMIT as u64, 2_000_000_000]);
+    let nanoseconds = g.random.pick(&[
+        0,
+        123_456_789,
+        UTIME_NOW as u64,
+        UTIME_OMIT as u64,
+        2_000_000_000,
+    ]);
     let seconds = g.random.pick(&[0, 1_000_000, u64::MAX - 10]);
     let times = if g.random.percent(15) {
         0.into()
     } else {
-        g.words(&[seconds.into(), nanoseconds.into(), 1_000.into(), nanoseconds.into()])
+        g.words(&[
+            seconds.into(),
+            nanoseconds.into(),
+            1_000.into(),
+            nanoseconds.into(),
+        ])
     };
     let flags = g.random.pick(&[0, 0, AT_SYMLINK_NOFOLLOW as u64, 1]);
     let path = if g.random.percent(10) { 0.into() } else { path };
-    g.call("utimensat", SYS_utimensat, &[dir, path, times, flags.into()]);
+    g.call(
+        "utimensat",
+        SYS_utimensat,
+        &[dir, path, times, flags.into()],
+    );
 }
 
 fn stat(g: &mut Gen) {
@@ -145,7 +182,9 @@ fn stat(g: &mut Gen) {
         1 => g.call("stat", SYS_stat, &[path, at]),
         2 => g.call("lstat", SYS_lstat, &[path, at]),
         _ => {
-            let flags = g.random.pick(&[0, AT_SYMLINK_NOFOLLOW as u64, AT_EMPTY_PATH as u64, 1]);
+            let flags = g
+                .random
+                .pick(&[0, AT_SYMLINK_NOFOLLOW as u64, AT_EMPTY_PATH as u64, 1]);
             g.call("newfstatat", SYS_newfstatat, &[dir, path, at, flags.into()])
         }
     };
@@ -154,20 +193,38 @@ fn stat(g: &mut Gen) {
 fn statx(g: &mut Gen) {
     let (dir, path) = (g.dirfd(), g.path());
     let at = g.out(256, "statx");
-    let flags = g.random.pick(&[0, AT_SYMLINK_NOFOLLOW as u64, AT_EMPTY_PATH as u64, 0x6000]);
+    let flags = g
+        .random
+        .pick(&[0, AT_SYMLINK_NOFOLLOW as u64, AT_EMPTY_PATH as u64, 0x6000]);
     let mask = g.random.pick(&[0x7ff, 0xfff, 0, 0x8000_0000]);
-    g.call("statx", SYS_statx, &[dir, path, flags.into(), mask.into(), at]);
+    g.call(
+        "statx",
+        SYS_statx,
+        &[dir, path, flags.into(), mask.into(), at],
+    );
 }
 
 fn xattr(g: &mut Gen) {
     let (path, fd) = (g.path(), g.fd());
-    let name = g.random.pick(&["user.a", "user.a", "user.b", "trusted.c", "bad", "user.", ""]);
+    let name = g.random.pick(&[
+        "user.a",
+        "user.a",
+        "user.b",
+        "trusted.c",
+        "bad",
+        "user.",
+        "",
+    ]);
     let name = g.text(name);
     match g.random.below(7) {
         0 | 1 => {
             let (at, bytes) = g.data();
             let flags = g.random.pick(&[0, 1, 2, 3]);
-            g.call("setxattr", SYS_setxattr, &[path, name, at, bytes, flags.into()])
+            g.call(
+                "setxattr",
+                SYS_setxattr,
+                &[path, name, at, bytes, flags.into()],
+            )
         }
         2 => {
             let (at, bytes) = g.target();
@@ -214,8 +271,14 @@ fn access(g: &mut Gen) {
     if g.random.percent(40) {
         g.call("access", SYS_access, &[path, mode.into()]);
     } else {
-        let flags = g.random.pick(&[0, AT_EACCESS as u64, AT_SYMLINK_NOFOLLOW as u64, 1]);
-        g.call("faccessat2", SYS_faccessat2, &[dir, path, mode.into(), flags.into()]);
+        let flags = g
+            .random
+            .pick(&[0, AT_EACCESS as u64, AT_SYMLINK_NOFOLLOW as u64, 1]);
+        g.call(
+            "faccessat2",
+            SYS_faccessat2,
+            &[dir, path, mode.into(), flags.into()],
+        );
     }
 }
 
@@ -268,5 +331,9 @@ fn handle(g: &mut Gen) {
         g.part(Part::Word(at, bytes.into()));
     }
     let mount = g.out(4, "some");
-    g.call("name_to_handle_at", SYS_name_to_handle_at, &[dir, path, at, mount, 0.into()]);
+    g.call(
+        "name_to_handle_at",
+        SYS_name_to_handle_at,
+        &[dir, path, at, mount, 0.into()],
+    );
 }

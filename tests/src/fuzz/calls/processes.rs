@@ -32,7 +32,10 @@ fn thread(g: &mut Gen) {
 
 fn pid(g: &mut Gen) -> Value {
     if g.pids.is_empty() || g.random.percent(20) {
-        return g.random.pick(&[u64::MAX, u64::MAX, 0, 1 << 30, 0xffff_ffff]).into();
+        return g
+            .random
+            .pick(&[u64::MAX, u64::MAX, 0, 1 << 30, 0xffff_ffff])
+            .into();
     }
     g.random.pick(&g.pids.clone())
 }
@@ -40,13 +43,20 @@ fn pid(g: &mut Gen) -> Value {
 fn wait4_(g: &mut Gen) {
     let pid = pid(g);
     let status = g.out(4, "");
-    let flags = 1 | g.random.pick(&[0, 0, 2, 8, 0x4000_0000, 0x8000_0000, 0x100]);
+    let flags = 1 | g
+        .random
+        .pick(&[0, 0, 2, 8, 0x4000_0000, 0x8000_0000, 0x100]);
     let usage = if g.random.percent(70) {
         0.into()
     } else {
         g.out(144, "some")
     };
-    g.call_shown("wait4", SYS_wait4, Shown::Pid, &[pid, status, flags.into(), usage]);
+    g.call_shown(
+        "wait4",
+        SYS_wait4,
+        Shown::Pid,
+        &[pid, status, flags.into(), usage],
+    );
 }
 
 fn waitid_(g: &mut Gen) {
@@ -54,7 +64,11 @@ fn waitid_(g: &mut Gen) {
     let id = pid(g);
     let info = g.out(128, "info");
     let flags = 1 | g.random.pick(&[4, 4, 4, 0x0100_0004, 0x0100_0000, 0, 8]);
-    g.call("waitid", SYS_waitid, &[kind.into(), id, info, flags.into(), 0.into()]);
+    g.call(
+        "waitid",
+        SYS_waitid,
+        &[kind.into(), id, info, flags.into(), 0.into()],
+    );
 }
 
 fn kill_child(g: &mut Gen) {
@@ -73,7 +87,11 @@ fn exit(g: &mut Gen) {
             g.call("exit_group", SYS_exit_group, &[code.into()]);
         } else {
             let signal = g.random.pick(&[6, 9, 3, 15, 24, 31, 5, 4, 8]);
-            g.call("tgkill", SYS_tgkill, &[Value::OwnPid, Value::OwnTid, signal.into()]);
+            g.call(
+                "tgkill",
+                SYS_tgkill,
+                &[Value::OwnPid, Value::OwnTid, signal.into()],
+            );
         }
     });
 }
@@ -109,10 +127,21 @@ fn names(g: &mut Gen) {
 
 /// `prctl` with a command, a number or a place to write to.
 pub(super) fn prctls(g: &mut Gen) {
-    const GETS: &[i32] = &[PR_GET_DUMPABLE, PR_GET_KEEPCAPS, PR_GET_NO_NEW_PRIVS, PR_GET_TIMERSLACK, PR_GET_THP_DISABLE, PR_GET_SECCOMP, PR_GET_SECUREBITS, 99];
+    const GETS: &[i32] = &[
+        PR_GET_DUMPABLE,
+        PR_GET_KEEPCAPS,
+        PR_GET_NO_NEW_PRIVS,
+        PR_GET_TIMERSLACK,
+        PR_GET_THP_DISABLE,
+        PR_GET_SECCOMP,
+        PR_GET_SECUREBITS,
+        99,
+    ];
     match g.random.below(8) {
         0 => {
-            let name = g.random.pick(&["", "short", "a name that is too long for it"]);
+            let name = g
+                .random
+                .pick(&["", "short", "a name that is too long for it"]);
             let name = g.text(name);
             g.call("prctl(PR_SET_NAME)", SYS_prctl, &[15.into(), name]);
         }
@@ -122,7 +151,11 @@ pub(super) fn prctls(g: &mut Gen) {
         }
         2 => {
             let signal = g.random.pick(&[0, 10, 65]);
-            g.call("prctl(PR_SET_PDEATHSIG)", SYS_prctl, &[1.into(), signal.into()]);
+            g.call(
+                "prctl(PR_SET_PDEATHSIG)",
+                SYS_prctl,
+                &[1.into(), signal.into()],
+            );
         }
         3 => {
             let at = g.out(4, "");
@@ -135,7 +168,11 @@ pub(super) fn prctls(g: &mut Gen) {
         }
         5 => {
             let capability = g.random.pick(&[0, 5, 40, 64]);
-            g.call("prctl(PR_CAPBSET_READ)", SYS_prctl, &[23.into(), capability.into()]);
+            g.call(
+                "prctl(PR_CAPBSET_READ)",
+                SYS_prctl,
+                &[23.into(), capability.into()],
+            );
         }
         _ => {
             let command = g.random.pick(GETS) as u64;
@@ -146,6 +183,10 @@ pub(super) fn prctls(g: &mut Gen) {
 
 fn subreaper(g: &mut Gen) {
     let at = g.out(4, "");
-    g.call("prctl(PR_SET_CHILD_SUBREAPER)", SYS_prctl, &[36.into(), 1.into()]);
+    g.call(
+        "prctl(PR_SET_CHILD_SUBREAPER)",
+        SYS_prctl,
+        &[36.into(), 1.into()],
+    );
     g.call("prctl(PR_GET_CHILD_SUBREAPER)", SYS_prctl, &[37.into(), at]);
 }

@@ -32,7 +32,11 @@ pub(super) fn set(g: &mut Gen) -> u64 {
     for _ in 0..g.random.below(5) {
         set |= 1 << (g.random.pick(SIGNALS) - 1);
     }
-    if g.random.percent(5) { !NEVER_BLOCKED } else { set }
+    if g.random.percent(5) {
+        !NEVER_BLOCKED
+    } else {
+        set
+    }
 }
 
 pub(super) fn action(g: &mut Gen) {
@@ -58,7 +62,11 @@ pub(super) fn action(g: &mut Gen) {
         signal
     };
     let bytes = if g.random.percent(97) { 8 } else { 4 };
-    g.call("rt_sigaction", SYS_rt_sigaction, &[signal.into(), new, 0.into(), bytes.into()]);
+    g.call(
+        "rt_sigaction",
+        SYS_rt_sigaction,
+        &[signal.into(), new, 0.into(), bytes.into()],
+    );
 }
 
 /// What is set: flags and mask only, the handler is an address.
@@ -67,7 +75,11 @@ fn action_asked(g: &mut Gen) {
     let at = g.room(32);
     g.part(Part::Out(at + 8, 8, ""));
     g.part(Part::Out(at + 24, 8, ""));
-    g.call("rt_sigaction", SYS_rt_sigaction, &[signal.into(), 0.into(), at.into(), 8.into()]);
+    g.call(
+        "rt_sigaction",
+        SYS_rt_sigaction,
+        &[signal.into(), 0.into(), at.into(), 8.into()],
+    );
 }
 
 pub(super) fn mask(g: &mut Gen) {
@@ -79,7 +91,11 @@ pub(super) fn mask(g: &mut Gen) {
         0.into()
     };
     let old = g.out(8, "");
-    g.call("rt_sigprocmask", SYS_rt_sigprocmask, &[how.into(), new, old, 8.into()]);
+    g.call(
+        "rt_sigprocmask",
+        SYS_rt_sigprocmask,
+        &[how.into(), new, old, 8.into()],
+    );
 }
 
 fn pending(g: &mut Gen) {
@@ -96,7 +112,11 @@ pub(super) fn send(g: &mut Gen) {
     match g.random.below(3) {
         0 => g.call("kill", SYS_kill, &[Value::OwnPid, signal.into()]),
         1 => g.call("tkill", SYS_tkill, &[Value::OwnTid, signal.into()]),
-        _ => g.call("tgkill", SYS_tgkill, &[Value::OwnPid, Value::OwnTid, signal.into()]),
+        _ => g.call(
+            "tgkill",
+            SYS_tgkill,
+            &[Value::OwnPid, Value::OwnTid, signal.into()],
+        ),
     };
 }
 
@@ -113,7 +133,11 @@ fn queue(g: &mut Gen) {
     g.part(Part::Word(at + 24, value.into()));
     let at = at.into();
     if g.random.percent(50) {
-        g.call("rt_sigqueueinfo", SYS_rt_sigqueueinfo, &[Value::OwnPid, signal.into(), at]);
+        g.call(
+            "rt_sigqueueinfo",
+            SYS_rt_sigqueueinfo,
+            &[Value::OwnPid, signal.into(), at],
+        );
     } else {
         let arguments = &[Value::OwnPid, Value::OwnTid, signal.into(), at];
         g.call("rt_tgsigqueueinfo", SYS_rt_tgsigqueueinfo, arguments);
@@ -130,18 +154,39 @@ fn timed_wait(g: &mut Gen) {
     };
     let nanoseconds = g.random.pick(&[0, 0, 1_000_000, 2_000_000_000]);
     let time = g.words(&[0.into(), nanoseconds.into()]);
-    g.call("rt_sigtimedwait", SYS_rt_sigtimedwait, &[set, info, time, 8.into()]);
+    g.call(
+        "rt_sigtimedwait",
+        SYS_rt_sigtimedwait,
+        &[set, info, time, 8.into()],
+    );
 }
 
 /// Blocks a signal, sends it, and waits for it under another mask.
 fn suspend(g: &mut Gen) {
     let signal = g.random.pick(&[10, 12, 34]);
     let bit = 1u64 << (signal - 1);
-    let new = g.words(&[Value::Handler, 0x0400_0004u64.into(), Value::Restorer, 0.into()]);
-    g.call("rt_sigaction", SYS_rt_sigaction, &[signal.into(), new, 0.into(), 8.into()]);
+    let new = g.words(&[
+        Value::Handler,
+        0x0400_0004u64.into(),
+        Value::Restorer,
+        0.into(),
+    ]);
+    g.call(
+        "rt_sigaction",
+        SYS_rt_sigaction,
+        &[signal.into(), new, 0.into(), 8.into()],
+    );
     let set = g.words(&[bit.into()]);
-    g.call("rt_sigprocmask", SYS_rt_sigprocmask, &[0.into(), set, 0.into(), 8.into()]);
-    g.call("tgkill", SYS_tgkill, &[Value::OwnPid, Value::OwnTid, signal.into()]);
+    g.call(
+        "rt_sigprocmask",
+        SYS_rt_sigprocmask,
+        &[0.into(), set, 0.into(), 8.into()],
+    );
+    g.call(
+        "tgkill",
+        SYS_tgkill,
+        &[Value::OwnPid, Value::OwnTid, signal.into()],
+    );
     let set = g.words(&[0.into()]);
     g.call("rt_sigsuspend", SYS_rt_sigsuspend, &[set, 8.into()]);
 }
@@ -162,12 +207,20 @@ fn masked_poll(g: &mut Gen) {
             g.part(Part::Word(set, mask.into()));
             let both = g.words(&[set.into(), 8.into()]);
             let null = || Value::Number(0);
-            g.call("pselect6", SYS_pselect6, &[null(), null(), null(), null(), time, both]);
+            g.call(
+                "pselect6",
+                SYS_pselect6,
+                &[null(), null(), null(), null(), time, both],
+            );
         }
         _ => {
             let at = g.out(24, "");
             let mask = g.words(&[mask.into()]);
-            g.call("epoll_pwait", SYS_epoll_pwait, &[fd, at, 2.into(), 1.into(), mask, 8.into()]);
+            g.call(
+                "epoll_pwait",
+                SYS_epoll_pwait,
+                &[fd, at, 2.into(), 1.into(), mask, 8.into()],
+            );
         }
     }
 }

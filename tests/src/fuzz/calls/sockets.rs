@@ -30,26 +30,46 @@ pub(super) const CALLS: Calls = &[
 const KINDS: &[u64] = &[1, 1, 2, 5, 3, 99];
 
 fn pair(g: &mut Gen) {
-    let kind = g.random.pick(KINDS) | SOCK_NONBLOCK as u64 | g.random.pick(&[0, SOCK_CLOEXEC as u64]);
+    let kind =
+        g.random.pick(KINDS) | SOCK_NONBLOCK as u64 | g.random.pick(&[0, SOCK_CLOEXEC as u64]);
     let at = g.out(8, "");
     let family = g.random.pick(&[1, 1, 1, 1, 2, 99]);
-    g.call("socketpair", SYS_socketpair, &[family.into(), kind.into(), 0.into(), at]);
+    g.call(
+        "socketpair",
+        SYS_socketpair,
+        &[family.into(), kind.into(), 0.into(), at],
+    );
     two(g, at);
 }
 
 fn socket_(g: &mut Gen) {
     let kind = g.random.pick(KINDS) | SOCK_NONBLOCK as u64;
     let family = g.random.pick(&[1, 1, 1, 2, 10, 16]);
-    g.opens("socket", SYS_socket, &[family.into(), kind.into(), 0.into()]);
+    g.opens(
+        "socket",
+        SYS_socket,
+        &[family.into(), kind.into(), 0.into()],
+    );
 }
 
 /// A name in the file system, or none; with its length.
 fn address(g: &mut Gen) -> (Value, Value) {
-    let name = g.random.pick(&["socket", "socket", "other", "a", "d/s", ""]);
+    let name = g
+        .random
+        .pick(&["socket", "socket", "other", "a", "d/s", ""]);
     let mut bytes = vec![1, 0];
     bytes.extend_from_slice(name.as_bytes());
     bytes.push(0);
-    let length = g.random.pick(&[bytes.len() as u64, bytes.len() as u64, bytes.len() as u64, 2, 0, 1, 200, u64::MAX]);
+    let length = g.random.pick(&[
+        bytes.len() as u64,
+        bytes.len() as u64,
+        bytes.len() as u64,
+        2,
+        0,
+        1,
+        200,
+        u64::MAX,
+    ]);
     (g.bytes(&bytes), length.into())
 }
 
@@ -105,7 +125,11 @@ fn send_to(g: &mut Gen) {
     } else {
         address(g)
     };
-    g.call("sendto", SYS_sendto, &[fd, data, bytes.into(), flags.into(), at, length]);
+    g.call(
+        "sendto",
+        SYS_sendto,
+        &[fd, data, bytes.into(), flags.into(), at, length],
+    );
 }
 
 fn receive_from(g: &mut Gen) {
@@ -113,7 +137,11 @@ fn receive_from(g: &mut Gen) {
     let (target, bytes) = g.target();
     let flags = MSG_DONTWAIT as u64 | g.random.pick(FLAGS);
     let (at, length) = named(g);
-    g.call("recvfrom", SYS_recvfrom, &[fd, target, bytes, flags.into(), at, length]);
+    g.call(
+        "recvfrom",
+        SYS_recvfrom,
+        &[fd, target, bytes, flags.into(), at, length],
+    );
 }
 
 /// `struct msghdr`: name and its length, vectors and their count, control and its length, flags.
@@ -147,9 +175,17 @@ fn header(g: &mut Gen, out: bool) -> u64 {
         }
     }
     let at = g.room(56);
-    for (index, word) in [name, name_bytes, vectors, count, control, control_bytes, 0.into()]
-        .into_iter()
-        .enumerate()
+    for (index, word) in [
+        name,
+        name_bytes,
+        vectors,
+        count,
+        control,
+        control_bytes,
+        0.into(),
+    ]
+    .into_iter()
+    .enumerate()
     {
         g.part(Part::Word(at + index as u64 * 8, word));
     }
@@ -181,7 +217,10 @@ fn receive_message(g: &mut Gen) {
 fn many(g: &mut Gen, out: bool) -> Value {
     let (vectors, count) = g.vectors(out);
     let at = g.room(128);
-    let words = [0, 0].map(Value::Number).into_iter().chain([vectors, count]);
+    let words = [0, 0]
+        .map(Value::Number)
+        .into_iter()
+        .chain([vectors, count]);
     for (index, word) in words.chain([0u64; 12].map(Value::Number)).enumerate() {
         g.part(Part::Word(at + index as u64 * 8, word));
     }
@@ -191,25 +230,49 @@ fn many(g: &mut Gen, out: bool) -> Value {
 fn send_many(g: &mut Gen) {
     let fd = g.fd();
     let at = many(g, false);
-    g.call("sendmmsg", SYS_sendmmsg, &[fd, at, 2.into(), (MSG_DONTWAIT as u64).into()]);
+    g.call(
+        "sendmmsg",
+        SYS_sendmmsg,
+        &[fd, at, 2.into(), (MSG_DONTWAIT as u64).into()],
+    );
 }
 
 fn receive_many(g: &mut Gen) {
     let fd = g.fd();
     let at = many(g, true);
-    g.call("recvmmsg", SYS_recvmmsg, &[fd, at, 2.into(), (MSG_DONTWAIT as u64).into(), 0.into()]);
+    g.call(
+        "recvmmsg",
+        SYS_recvmmsg,
+        &[fd, at, 2.into(), (MSG_DONTWAIT as u64).into(), 0.into()],
+    );
 }
 
 fn options(g: &mut Gen) {
     let fd = g.fd();
-    let (level, name) = g.random.pick(&[(1u64, 3u64), (1, 4), (1, 16), (1, 17), (1, 30), (1, 38), (1, 39), (1, 20), (6, 1), (0, 2), (1, 999)]);
+    let (level, name) = g.random.pick(&[
+        (1u64, 3u64),
+        (1, 4),
+        (1, 16),
+        (1, 17),
+        (1, 30),
+        (1, 38),
+        (1, 39),
+        (1, 20),
+        (6, 1),
+        (0, 2),
+        (1, 999),
+    ]);
     let at = g.out(32, if name == 17 { "cred" } else { "" });
     let length_at = g.out(4, "");
     if let Value::Number(length_at) = length_at {
         let length = g.random.pick(&[32, 32, 4, 2, 0, 0xffff_ffff]);
         g.part(Part::Half(length_at, length.into()));
     }
-    g.call("getsockopt", SYS_getsockopt, &[fd, level.into(), name.into(), at, length_at]);
+    g.call(
+        "getsockopt",
+        SYS_getsockopt,
+        &[fd, level.into(), name.into(), at, length_at],
+    );
 }
 
 fn set_option(g: &mut Gen) {
@@ -218,7 +281,11 @@ fn set_option(g: &mut Gen) {
     let value = g.random.pick(&[0, 1, 5000, 0xffff_ffff]);
     let at = g.words(&[value.into(), 0.into()]);
     let length = g.random.pick(&[4, 4, 16, 2, 0, u64::MAX]);
-    g.call("setsockopt", SYS_setsockopt, &[fd, 1.into(), name.into(), at, length.into()]);
+    g.call(
+        "setsockopt",
+        SYS_setsockopt,
+        &[fd, 1.into(), name.into(), at, length.into()],
+    );
 }
 
 fn shutdown_(g: &mut Gen) {

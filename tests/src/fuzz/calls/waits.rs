@@ -33,14 +33,23 @@ fn pipe(g: &mut Gen) -> (Value, Value) {
 fn handler(g: &mut Gen, signal: u64) {
     let flags = 0x0400_0000 | SA_SIGINFO as u64 | g.random.pick(&[0, SA_RESTART as u64]);
     let new = g.words(&[Value::Handler, flags.into(), Value::Restorer, 0.into()]);
-    g.call("rt_sigaction", SYS_rt_sigaction, &[signal.into(), new, 0.into(), 8.into()]);
+    g.call(
+        "rt_sigaction",
+        SYS_rt_sigaction,
+        &[signal.into(), new, 0.into(), 8.into()],
+    );
 }
 
 /// Waits so that the one beside ends inside the sequence.
 fn join(g: &mut Gen, child: Value) {
     for _ in 0..2 {
         let status = g.out(4, "");
-        g.call_shown("wait4", SYS_wait4, Shown::Pid, &[child, status, 0.into(), 0.into()]);
+        g.call_shown(
+            "wait4",
+            SYS_wait4,
+            Shown::Pid,
+            &[child, status, 0.into(), 0.into()],
+        );
     }
 }
 
@@ -89,7 +98,11 @@ fn wait_waits(g: &mut Gen) {
     });
     if g.random.percent(50) {
         let info = g.out(128, "info");
-        g.call("waitid", SYS_waitid, &[1.into(), child, info, 4.into(), 0.into()]);
+        g.call(
+            "waitid",
+            SYS_waitid,
+            &[1.into(), child, info, 4.into(), 0.into()],
+        );
     }
     join(g, child);
 }
@@ -121,7 +134,11 @@ fn poll_waits(g: &mut Gen) {
             let event = g.halves(&[1.into(), 7.into(), 8.into()]);
             g.call("epoll_ctl", SYS_epoll_ctl, &[set, 1.into(), read, event]);
             let at = g.out(24, "");
-            g.call("epoll_wait", SYS_epoll_wait, &[set, at, 2.into(), 20000.into()]);
+            g.call(
+                "epoll_wait",
+                SYS_epoll_wait,
+                &[set, at, 2.into(), 20000.into()],
+            );
             g.call("close", SYS_close, &[set]);
         }
     }
@@ -142,7 +159,11 @@ fn lock_waits(g: &mut Gen) {
         } else {
             let lock = g.words(&[1.into(), 0.into(), 10.into(), 0.into()]);
             let command = if waits { F_SETLKW } else { F_SETLK };
-            g.call("fcntl(lock)", SYS_fcntl, &[fd, (command as u64).into(), lock]);
+            g.call(
+                "fcntl(lock)",
+                SYS_fcntl,
+                &[fd, (command as u64).into(), lock],
+            );
         }
     };
     let child = g.block_of(Who::Background, |g| {
@@ -160,7 +181,11 @@ fn lock_waits(g: &mut Gen) {
 fn signal_awaited(g: &mut Gen) {
     let signal = g.random.pick(&[10u64, 34, 17]);
     let set = g.words(&[(1u64 << (signal - 1)).into()]);
-    g.call("rt_sigprocmask", SYS_rt_sigprocmask, &[0.into(), set, 0.into(), 8.into()]);
+    g.call(
+        "rt_sigprocmask",
+        SYS_rt_sigprocmask,
+        &[0.into(), set, 0.into(), 8.into()],
+    );
     let child = g.block_of(Who::Background, |g| {
         sleep(g, 5);
         if signal != 17 {
@@ -170,10 +195,18 @@ fn signal_awaited(g: &mut Gen) {
     let set = g.words(&[(1u64 << (signal - 1)).into()]);
     let info = g.out(128, "info");
     let time = g.words(&[20.into(), 0.into()]);
-    g.call("rt_sigtimedwait", SYS_rt_sigtimedwait, &[set, info, time, 8.into()]);
+    g.call(
+        "rt_sigtimedwait",
+        SYS_rt_sigtimedwait,
+        &[set, info, time, 8.into()],
+    );
     join(g, child);
     let set = g.words(&[(1u64 << (signal - 1)).into()]);
-    g.call("rt_sigprocmask", SYS_rt_sigprocmask, &[1.into(), set, 0.into(), 8.into()]);
+    g.call(
+        "rt_sigprocmask",
+        SYS_rt_sigprocmask,
+        &[1.into(), set, 0.into(), 8.into()],
+    );
 }
 
 fn suspended(g: &mut Gen) {
@@ -181,7 +214,11 @@ fn suspended(g: &mut Gen) {
     handler(g, signal);
     let bit = 1u64 << (signal - 1);
     let set = g.words(&[bit.into()]);
-    g.call("rt_sigprocmask", SYS_rt_sigprocmask, &[0.into(), set, 0.into(), 8.into()]);
+    g.call(
+        "rt_sigprocmask",
+        SYS_rt_sigprocmask,
+        &[0.into(), set, 0.into(), 8.into()],
+    );
     let child = g.block_of(Who::Background, |g| {
         sleep(g, 5);
         g.call("kill", SYS_kill, &[Value::ParentPid, signal.into()]);
@@ -190,7 +227,11 @@ fn suspended(g: &mut Gen) {
     if g.random.percent(50) {
         g.call("rt_sigsuspend", SYS_rt_sigsuspend, &[set, 8.into()]);
     } else {
-        g.call("ppoll", SYS_ppoll, &[0.into(), 0.into(), 0.into(), set, 8.into()]);
+        g.call(
+            "ppoll",
+            SYS_ppoll,
+            &[0.into(), 0.into(), 0.into(), set, 8.into()],
+        );
     }
     join(g, child);
 }
@@ -224,7 +265,11 @@ fn sleep_interrupted(g: &mut Gen) {
     let left = g.out(16, "left");
     match g.random.below(3) {
         0 => g.call("nanosleep", SYS_nanosleep, &[time, left]),
-        1 => g.call("clock_nanosleep", SYS_clock_nanosleep, &[1.into(), 0.into(), time, left]),
+        1 => g.call(
+            "clock_nanosleep",
+            SYS_clock_nanosleep,
+            &[1.into(), 0.into(), time, left],
+        ),
         _ => g.call("poll", SYS_poll, &[0.into(), 0.into(), 400.into()]),
     };
     join(g, child);
@@ -233,16 +278,28 @@ fn sleep_interrupted(g: &mut Gen) {
 fn socket_waits(g: &mut Gen) {
     let at = g.room(8);
     let kind = g.random.pick(&[1, 2, 5]);
-    g.call("socketpair", SYS_socketpair, &[1.into(), kind.into(), 0.into(), at.into()]);
+    g.call(
+        "socketpair",
+        SYS_socketpair,
+        &[1.into(), kind.into(), 0.into(), at.into()],
+    );
     let (one, other) = (Value::IntAt(at), Value::IntAt(at + 4));
     let child = g.block_of(Who::Background, |g| {
         sleep(g, 5);
         let data = g.stream_of(b"a message");
-        g.call("sendto", SYS_sendto, &[other, data, 9.into(), 0.into(), 0.into(), 0.into()]);
+        g.call(
+            "sendto",
+            SYS_sendto,
+            &[other, data, 9.into(), 0.into(), 0.into(), 0.into()],
+        );
     });
     let target = g.stream(20);
     let bytes = g.random.pick(&[20, 4]);
-    g.call("recvfrom", SYS_recvfrom, &[one, target, bytes.into(), 0.into(), 0.into(), 0.into()]);
+    g.call(
+        "recvfrom",
+        SYS_recvfrom,
+        &[one, target, bytes.into(), 0.into(), 0.into(), 0.into()],
+    );
     join(g, child);
     g.call("close", SYS_close, &[one]);
     g.call("close", SYS_close, &[other]);
