@@ -249,7 +249,7 @@ E
             $t split-window -d 'sleep 30'; $t list-panes -F '#{pane_width}x#{pane_height}'; $t new-window -d 'echo w > out; sleep 30'; $t list-windows -F '#I'; for i in $(seq 50); do [ -s out ] && break; sleep 0.1; done; cat out; $t kill-server; sleep 0.3; $t ls 2>&1 | grep -c 'no server\|error'"#,
     ),
     same(
-        "gcc, ar, ld, gdb-less debugging",
+        "gcc, ar, ld",
         &["gcc", "ar", "objdump"],
         r#"for i in 1 2 3; do echo "int f$i(int x) { return x * $i; }" > f$i.c; gcc -O2 -g -c f$i.c & done; wait; ar rcs lib.a f1.o f2.o f3.o; echo 'int f1(int), f3(int); #include <stdio.h>
 int main() { return 0; }' | sed 's/; #/;\n#/' > m.c; gcc -fsanitize=address,undefined -o m m.c lib.a 2>&1 | head -3; gcc -shared -fPIC -o l.so f1.c f2.c; gcc -O2 -flto -o n m.c f1.c f3.c; ./n; echo $?; objdump -d lib.a | grep -c '<f[123]>'; nm lib.a | grep -c ' T '; strip n; ls -l n | awk '{print ($5 > 1000)}'"#,
