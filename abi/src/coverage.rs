@@ -29,7 +29,7 @@ before the call where the kernel would undo it otherwise (reading, receiving, ac
 elsewhere a wild target is noticed after the call has taken effect, as natively. A buffer of which
 only the first part is mapped counts as that part: `write` sends it, `read` fills it, also where
 the kernel transfers whole pages or messages or nothing. Memory that another thread unmaps while
-the call is under way loses what was read. On hosts before Linux 6.11 memory that is mapped but
+the call is under way, and memory mapped behind a file's end, loses what was read. On hosts before Linux 6.11 memory that is mapped but
 read-only is taken for writable, and what was read into it is lost.
 ";
 

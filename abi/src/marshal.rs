@@ -268,7 +268,11 @@ impl Marshalled {
                 .split_at_checked(bytes)
                 .ok_or(Malformed("response cut short"))?;
             rest = after;
-            if !piece.is_empty() && mem.write(guest.at, piece).is_err() {
+            // As in the kernel, what comes after a wild pointer is not written.
+            if piece.is_empty() || wild && !guest.lenient {
+                continue;
+            }
+            if mem.write(guest.at, piece).is_err() {
                 wild |= !guest.lenient;
             }
         }

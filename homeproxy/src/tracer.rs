@@ -398,7 +398,15 @@ impl Tracer {
             return ptrace::resume(tid, 0);
         };
         if std::mem::take(&mut tracee.newborn) {
-            return self.start_newborn(tid);
+            // Its lane may have had an order for it before; the stop for that
+            // and the one of its birth can be one and the same.
+            let is_ordered = tracee.interrupt.is_some() || tracee.ending.is_some();
+            self.start_newborn(tid)?;
+            return if is_ordered {
+                ptrace::interrupt(tid)
+            } else {
+                Ok(())
+            };
         }
         self.mind_signals(tid)?;
         let unfinished = self.shortenings.end(tid)?;

@@ -76,3 +76,5 @@ pub(crate) static VMSPLICE_OUT: Row = row(
     "vmsplice",
     &[Arg::Fd, Arg::IovOut(2), Arg::Int, Arg::Int32],
 );
+/// getuid, for the details of a signal that a guest sends to itself.
+pub(crate) static USER: Row = row(libc::SYS_getuid, "getuid", &[]);

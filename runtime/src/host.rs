@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -83,6 +83,8 @@ pub(crate) struct Host {
     secret: Secret,
     /// User id that guests see.
     pub(crate) uid: u32,
+    /// A guest has taken other user ids; since then each asks home which it has.
+    pub(crate) ids_changed: AtomicBool,
     /// Whether statistics are kept.
     pub(crate) stats: bool,
     /// Whether anybody looks at single calls: statistics or the log.
@@ -121,6 +123,7 @@ impl Host {
             home: setup.home,
             secret,
             uid: setup.uid,
+            ids_changed: false.into(),
             stats: setup.stats,
             observed: setup.stats || observe::is_logged(),
             bell,

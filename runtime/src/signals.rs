@@ -80,7 +80,14 @@ pub(crate) fn interrupt_if_due(host: &Host, thread: &Thread) {
 
 /// Sends `signal` with `info` to thread `tid` of `process`, or with 0 to the
 /// process: then a thread is chosen that does not block it, the leader first.
-pub(crate) fn inject(host: &Host, process: &Arc<Process>, tid: i32, signal: i32, info: SignalInfo) {
+/// Whether it ends the process, which is as good as dead then.
+pub(crate) fn inject(
+    host: &Host,
+    process: &Arc<Process>,
+    tid: i32,
+    signal: i32,
+    info: SignalInfo,
+) -> bool {
     let threads = host.threads_of(process.pid);
     let candidates: Vec<(Arc<Thread>, u64)> = threads
         .into_iter()
@@ -99,7 +106,7 @@ pub(crate) fn inject(host: &Host, process: &Arc<Process>, tid: i32, signal: i32,
         Disposition::Handled => false,
     };
     if target.is_some() && ignored && signal != libc::SIGCONT {
-        return;
+        return false;
     }
     lock(&process.incoming).push_back(Incoming { signal, info });
     process.arrivals.fetch_add(1, Ordering::SeqCst);
@@ -113,16 +120,27 @@ pub(crate) fn inject(host: &Host, process: &Arc<Process>, tid: i32, signal: i32,
     };
     if sent.is_err() {
         lock(&process.incoming).pop_back();
-        return;
+        return false;
     }
     process.changed();
-    match target {
-        Some((thread, _)) => interrupt_if_due(host, thread),
+    let Some((thread, _)) = target else {
         // Somebody may have opened up since it was looked for.
-        None => candidates
-            .iter()
-            .for_each(|(t, _)| interrupt_if_due(host, t)),
-    }
+        for (thread, _) in &candidates {
+            interrupt_if_due(host, thread);
+        }
+        return false;
+    };
+    interrupt_if_due(host, thread);
+    disposition == Disposition::Default && ends(signal)
+}
+
+/// Whether the default action of `signal` is to end the process, signal(7).
+pub(crate) fn ends(signal: i32) -> bool {
+    !is_ignored_by_default(signal)
+        && !matches!(
+            signal,
+            libc::SIGCONT | libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU
+        )
 }
 
 /// Details of `signal` when it is delivered, if it is one that was sent here.

@@ -340,6 +340,12 @@ impl Tracer {
             return Ok(());
         };
         let mut regs = ptrace::registers(outer)?;
+        if (regs.orig_rax as i64) < 0 && regs.rax == libc::SYS_rt_sigsuspend as u64 {
+            // Its own mask lets the signal through too, so that it did not get
+            // as far as to wait.
+            regs.rip += 2;
+            regs.rax = ERESTARTNOHAND as u64;
+        }
         regs.orig_rax = own.nr;
         regs.rdi = own.rdi;
         regs.rsi = own.rsi;

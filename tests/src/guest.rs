@@ -12,7 +12,7 @@ use crate::{Case, way};
 /// If it cannot be built; with the compiler's message.
 #[must_use]
 pub fn guest(name: &str) -> Case {
-    Case::new([build(name)]).says(&format!("OK {name}\n"))
+    Case::new([build(&sources(), name)]).says(&format!("OK {name}\n"))
 }
 
 /// The names of all guest programs there are.
@@ -30,22 +30,37 @@ pub fn guest_names() -> Vec<String> {
     names
 }
 
+/// The program that executes sequences of calls for [`crate::fuzz`].
+pub(crate) fn interpreter() -> PathBuf {
+    build(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz"),
+        "interpreter",
+    )
+}
+
 fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("guests")
 }
 
 /// Compiles a guest program if it is older than its sources. Test processes that want the same one
 /// wait for each other. A line ` * gcc: FLAGS` in the source adds flags.
-fn build(name: &str) -> PathBuf {
+fn build(sources: &Path, name: &str) -> PathBuf {
     let dir = way::target_profile_dir().join("guests");
     fs::create_dir_all(&dir).expect("a directory for the guest programs");
     let dir = dir.canonicalize().expect("a directory just made");
-    let (program, source) = (dir.join(name), sources().join(format!("{name}.c")));
+    let (program, source) = (dir.join(name), sources.join(format!("{name}.c")));
     let lock = File::create(dir.join(format!(".{name}.lock"))).expect("a lock file for building");
     lock.lock()
         .expect("waiting for another process that builds");
-    let headers = ["guest.h", "ahead.h"].map(|name| sources().join(name));
-    if is_newer(&program, &[&source, &headers[0], &headers[1]]) {
+    let headers = ["guest.h", "ahead.h"].map(|name| sources.join(name));
+    let mut all: Vec<&Path> = vec![&source];
+    all.extend(
+        headers
+            .iter()
+            .map(|header| header.as_path())
+            .filter(|h| h.exists()),
+    );
+    if is_newer(&program, &all) {
         return program;
     }
     let text =

@@ -5,12 +5,16 @@
 //! * [`Way`]: how to run it. A new way of running is a new line there and nothing else.
 //! * [`check`]: runs a case in one way and compares it with the native run.
 //! * [`guest`]: the case of a C program of `guests/`, which is built on demand.
+//! * [`corpus`]: third-party programs, likewise.
+//! * [`fuzz`]: random sequences of system calls, compared in the same way.
 //!
 //! A process that runs cases is the subreaper of all it starts, so that no daemon, home proxy or
 //! runtime can outlive its test unseen. Runs within one process take turns.
 
 mod case;
 mod check;
+pub mod corpus;
+pub mod fuzz;
 mod guest;
 mod processes;
 mod run;

@@ -131,6 +131,7 @@ pub(super) const COMMANDS: &[Command] = &[
     pointer(0x0002, "FIGETBSZ", out(4)),
     pointer(0x0301, "HDIO_GETGEO", out(16)),
     pointer(0x030d, "HDIO_GET_IDENTITY", out(512)),
+    pointer(0x07b9, "IOCTL_VM_SOCKETS_GET_LOCAL_CID", out(4)),
     pointer(0x125d, "BLKROSET", input(4)),
     pointer(0x125e, "BLKROGET", out(4)),
     number(0x125f, "BLKRRPART"),

@@ -423,8 +423,11 @@ impl Gather<'_> {
         rule: Rule,
     ) -> Result<(), MarshalError> {
         let place = match self.bytes(size, at) {
-            Some(bytes) => self.read(at, bytes)?,
-            None => None,
+            // Also where it has no bytes: poll looks whose memory it is.
+            Some(bytes) if in_user_space(at, bytes) && self.writable(at, bytes) >= bytes => {
+                self.read(at, bytes)?
+            }
+            _ => None,
         };
         self.point(index, at, place);
         let Some(place) = place else {
@@ -447,6 +450,10 @@ impl Gather<'_> {
         let is_stream = self.is_stream(index);
         let asked = match size {
             Size::Arg(count) if is_stream => self.stream_bytes(at, count),
+            // A capacity (`size_t`): no kernel minds one that is too large.
+            Size::Arg(count) if self.kinds[usize::from(count)] == Arg::Int => {
+                Some(self.call.args[usize::from(count)].min(i64::MAX as u64))
+            }
             _ => self.bytes(size, at),
         };
         let Some(asked) = asked else {

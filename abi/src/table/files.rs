@@ -341,7 +341,8 @@ pub(super) const ROWS: &[Row] = &[
                 unit: 1,
                 base: 8,
             }),
-            InOut(bytes(8)),
+            // Written too when the handle does not fit.
+            InOutAny(bytes(8)),
             Int32,
         ],
         "the mount identifier must have 8 readable bytes even where the call writes 4",

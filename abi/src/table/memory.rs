@@ -18,7 +18,12 @@ pub(super) const ROWS: &[Row] = &[
          copy of the same content; a writable shared mapping of a file or device brings the \
          process home",
     ),
-    here(10, "mprotect", &[Addr, Int, Int32], ""),
+    here(
+        10,
+        "mprotect",
+        &[Addr, Int, Int32],
+        "a shared mapping of a file that is open for writing cannot be made writable later (EACCES)",
+    ),
     here(11, "munmap", &[Addr, Int], ""),
     here(12, "brk", &[Addr], ""),
     here(25, "mremap", &[Addr, Int, Int, Int32, Addr], ""),

@@ -28,7 +28,8 @@ pub(super) const ROWS: &[Row] = &[
             Out(Size::At(5)),
             LENGTH,
         ],
-        PIECES,
+        "more than 1 MiB on a stream is moved in pieces of 1 MiB; what a call takes that fails for a \
+         negative address length is not written",
     ),
     home(46, "sendmsg", &[Fd, MsgIn, Int32], PIECES),
     home(
@@ -42,7 +43,13 @@ pub(super) const ROWS: &[Row] = &[
     home(50, "listen", &[Fd, Int32], ""),
     home(51, "getsockname", &[Fd, Out(Size::At(2)), LENGTH], ""),
     home(52, "getpeername", &[Fd, Out(Size::At(2)), LENGTH], ""),
-    home(53, "socketpair", &[Int32, Int32, Int32, Out(bytes(8))], ""),
+    // The numbers are written before anything else can fail.
+    home(
+        53,
+        "socketpair",
+        &[Int32, Int32, Int32, InOutAny(bytes(8))],
+        "",
+    ),
     home(
         54,
         "setsockopt",

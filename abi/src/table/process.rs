@@ -32,7 +32,7 @@ pub(super) const ROWS: &[Row] = &[
     go_home(101, "ptrace", &[Int, Int, Addr, Addr], TRACED),
     home(102, "getuid", &[], ""),
     home(104, "getgid", &[], ""),
-    home(105, "setuid", &[Int32], ""),
+    special(105, "setuid", &[Int32], ""),
     home(106, "setgid", &[Int32], ""),
     home(107, "geteuid", &[], ""),
     home(108, "getegid", &[], ""),
@@ -40,11 +40,11 @@ pub(super) const ROWS: &[Row] = &[
     home(110, "getppid", &[], ""),
     home(111, "getpgrp", &[], ""),
     home(112, "setsid", &[], ""),
-    home(113, "setreuid", &[Int32, Int32], ""),
+    special(113, "setreuid", &[Int32, Int32], ""),
     home(114, "setregid", &[Int32, Int32], ""),
     home(115, "getgroups", &[Int32, OutRet(Size::Times(0, 4), 4)], ""),
     home(116, "setgroups", &[Int32, In(Size::Times(0, 4))], ""),
-    home(117, "setresuid", &[Int32, Int32, Int32], ""),
+    special(117, "setresuid", &[Int32, Int32, Int32], ""),
     home(
         118,
         "getresuid",
@@ -125,7 +125,8 @@ pub(super) const ROWS: &[Row] = &[
     home(
         247,
         "waitid",
-        &[Int32, Int32, Out(bytes(128)), Int32, InOut(bytes(144))],
+        // Some of its fields are written, also when there is nobody to wait for.
+        &[Int32, Int32, InOutAny(bytes(128)), Int32, InOut(bytes(144))],
         "the resources of a guest child are those its deputy used",
     ),
     home(251, "ioprio_set", &[Int32, Int32, Int32], ""),

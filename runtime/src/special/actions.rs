@@ -17,11 +17,16 @@ const CHILD_FLAGS: u64 = (libc::SA_NOCLDSTOP | libc::SA_NOCLDWAIT) as u64;
 const LITERAL: u64 = 0x1000;
 
 pub(super) fn set(worker: &mut Worker, thread: &Arc<Thread>, args: &[u64; 6]) -> Verdict {
-    let [signal, new, ..] = *args;
+    let [signal, new, _, set_bytes, ..] = *args;
     let mut action = [0u8; 32];
     let settable = (1..=64).contains(&signal)
         && ![libc::SIGKILL as u64, libc::SIGSTOP as u64].contains(&signal);
-    if new == 0 || !settable || thread.process.memory().read(new, &mut action).is_err() {
+    // Else the kernel here refuses it, and home must not hear of it.
+    if new == 0
+        || !settable
+        || set_bytes != 8
+        || thread.process.memory().read(new, &mut action).is_err()
+    {
         return Verdict::Native;
     }
     let word = |at: usize| {

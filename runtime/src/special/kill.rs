@@ -2,12 +2,19 @@
 //! else at home, where the kernel decides who is meant and who may.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
+use abi::memory::GuestMemory;
 use abi::row::Row;
 
 use crate::forward::{Verdict, Worker};
 use crate::guest::Thread;
+use crate::home_rows::USER;
 use crate::signals::{self, SI_TKILL, SI_USER};
+
+/// Longest time a process may take to die of its own signal.
+const DEATH_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(super) fn kill(
     worker: &mut Worker,
@@ -36,7 +43,8 @@ pub(super) fn kill(
         return worker.home(thread, row, args);
     }
     let threads = worker.host.threads_of(own);
-    if tid == thread.tid || tid == 0 && threads.len() == 1 {
+    let ids_changed = worker.host.ids_changed.load(Ordering::SeqCst);
+    if !ids_changed && (tid == thread.tid || tid == 0 && threads.len() == 1) {
         // To itself: all in registers, and delivered before it returns.
         return Verdict::Native;
     }
@@ -44,7 +52,62 @@ pub(super) fn kill(
         return worker.home(thread, row, args);
     }
     let code = if tid == 0 { SI_USER } else { SI_TKILL };
-    let info = signals::info_of_kill(signal, code, own, worker.host.uid);
-    signals::inject(&worker.host, &thread.process, tid, signal, info);
+    let mut uid = worker.host.uid;
+    if ids_changed {
+        // The body's own kernel knows only the first one.
+        let memory = thread.process.memory();
+        uid = match worker.own(thread, &USER, &[0; 6], &memory) {
+            Verdict::Answer(uid) => uid as u32,
+            other => return other,
+        };
+    }
+    let info = signals::info_of_kill(signal, code, own, uid);
+    send(worker, thread, tid, signal, info)
+}
+
+/// rt_tgsigqueueinfo(2) to a thread of the caller's own process: at home it
+/// would look as if it were for the whole process.
+pub(super) fn queue(
+    worker: &mut Worker,
+    thread: &Arc<Thread>,
+    row: &'static Row,
+    args: &[u64; 6],
+) -> Verdict {
+    /// Of sigqueue(3): no kernel minds what else the details say.
+    const SI_QUEUE: i32 = -1;
+    let own = thread.process.pid;
+    let (pid, tid, signal) = (args[0] as i32, args[1] as i32, args[2] as i32);
+    let is_own = pid == own
+        && (1..=64).contains(&signal)
+        && ![libc::SIGKILL, libc::SIGSTOP, libc::SIGCONT].contains(&signal)
+        && worker.host.threads_of(own).iter().any(|t| t.tid == tid);
+    let mut info = [0; 128];
+    if !is_own || thread.process.memory().read(args[3], &mut info).is_err() {
+        return worker.home(thread, row, args);
+    }
+    if i32::from_ne_bytes([info[8], info[9], info[10], info[11]]) != SI_QUEUE {
+        return worker.home(thread, row, args);
+    }
+    info[..4].copy_from_slice(&signal.to_ne_bytes());
+    send(worker, thread, tid, signal, info)
+}
+
+/// Sends a signal to the caller's own process or a thread of it.
+fn send(
+    worker: &Worker,
+    thread: &Thread,
+    tid: i32,
+    signal: i32,
+    info: sys::ptrace::SignalInfo,
+) -> Verdict {
+    let process = &thread.process;
+    if signals::inject(&worker.host, process, tid, signal, info) {
+        // Natively no thread goes on after that. Bounded, since another thread
+        // may have begun to handle the signal.
+        let deadline = Instant::now() + DEATH_TIMEOUT;
+        while signals::sets(process.outer).is_some() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
     Verdict::Answer(0)
 }

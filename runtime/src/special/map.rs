@@ -12,19 +12,23 @@ use crate::host::lock;
 use crate::pool::Pool;
 use std::os::fd::AsFd;
 
+const PAGE_BYTES: u64 = 4096;
+
 pub(super) fn map(
     worker: &mut Worker,
     thread: &Arc<Thread>,
     pool: &Pool,
     notified: &Notification,
 ) -> Verdict {
-    let [_, length, prot, flags, fd, _] = notified.args;
+    let [at, length, prot, flags, fd, offset] = notified.args;
     let kind = flags as i32 & libc::MAP_TYPE;
     let written = prot as i32 & libc::PROT_WRITE != 0;
-    if length == 0 || (fd as i32) < 0 {
-        // The kernel's own error.
+    if offset % PAGE_BYTES != 0 || (fd as i32) < 0 {
+        // The kernel's own error, which looks at the file later or finds none.
         return Verdict::Native;
     }
+    let is_fixed = flags as i32 & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) != 0;
+    let is_wrong = length == 0 || is_fixed && at % PAGE_BYTES != 0;
     let file = {
         let mut link = lock(&thread.link);
         let Some(link) = link.as_mut() else {
@@ -32,6 +36,9 @@ pub(super) fn map(
         };
         let identity: FileIdentity =
             match link.describe(fd as i32, kind != libc::MAP_PRIVATE && written) {
+                Ok(Err(libc::EBADF)) => return Verdict::Answer(-i64::from(libc::EBADF)),
+                // Comes before everything else about the file.
+                Ok(_) if is_wrong => return Verdict::Answer(-i64::from(libc::EINVAL)),
                 Ok(Ok(identity)) => identity,
                 Ok(Err(errno)) => return Verdict::Answer(-i64::from(errno)),
                 Err(error) => return worker.lost(thread, &error),

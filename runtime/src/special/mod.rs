@@ -11,6 +11,7 @@ mod sigwait;
 mod vmsplice;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use abi::row::{Route, Row};
 use sys::seccomp::Notification;
@@ -35,6 +36,12 @@ pub(crate) fn handle(
         libc::SYS_kill | libc::SYS_tkill | libc::SYS_tgkill => {
             kill::kill(worker, thread, row, args)
         }
+        libc::SYS_setuid | libc::SYS_setreuid | libc::SYS_setresuid => {
+            // Before the call: another thread may see its effect before we hear of it.
+            worker.host.ids_changed.store(true, Ordering::SeqCst);
+            worker.home(thread, row, args)
+        }
+        libc::SYS_rt_tgsigqueueinfo => kill::queue(worker, thread, row, args),
         libc::SYS_ppoll | libc::SYS_pselect6 | libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => {
             masked::wait(worker, thread, row, args)
         }

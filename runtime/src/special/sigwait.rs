@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use abi::GuestMemory;
 
 use crate::forward::{ERESTARTNOINTR, Verdict, Worker};
-use crate::guest::Thread;
+use crate::guest::{Disposition, Thread};
 use crate::host::{Order, lock};
 use crate::signals;
 
@@ -50,6 +50,10 @@ pub(super) fn wait(worker: &Worker, thread: &Arc<Thread>, args: &[u64; 6]) -> Ve
         let Some(sets) = signals::sets(thread.outer) else {
             return Verdict::Gone;
         };
+        if deadly(thread, sets.pending & set & !sets.blocked) {
+            // Only a blocked one can be waited for.
+            return Verdict::Answer(-i64::from(libc::EINTR));
+        }
         if sets.pending & set != 0 {
             break;
         }
@@ -74,4 +78,14 @@ pub(super) fn wait(worker: &Worker, thread: &Arc<Thread>, args: &[u64; 6]) -> Ve
         return Verdict::Gone;
     }
     Verdict::Native
+}
+
+/// Whether one of these signals ends the process by its default action.
+fn deadly(thread: &Thread, signals: u64) -> bool {
+    let dispositions = lock(&thread.process.dispositions);
+    (1..=64).any(|signal| {
+        signals & 1 << (signal - 1) != 0
+            && dispositions.of[signal] == Disposition::Default
+            && signals::ends(signal as i32)
+    })
 }
