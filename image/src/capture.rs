@@ -41,7 +41,7 @@ pub fn after_exec(pid: i32, digests: &Digests) -> Result<Image, ImageError> {
         registers: to_words(&regs),
         xstate: ptrace::xstate(pid).map_err(step("read the extended registers"))?,
         mask: ptrace::signal_mask(pid).map_err(step("read the signal mask"))?,
-        altstack: [0; 3],
+        altstack: [0, libc::SS_DISABLE as u64, 0],
         rseq: (0, 0, 0),
         robust_list: (0, 0),
         clear_tid: 0,

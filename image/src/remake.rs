@@ -5,10 +5,11 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use sys::ptrace::{self, Change};
 use sys::window::{BATCH_CALLS_MAX, Call, Slot};
-use sys::{fdpass, ptrace, vm};
+use sys::{fdpass, vm};
 
 use crate::ImageError;
 use crate::capture::from_words;
@@ -18,6 +19,8 @@ pub(crate) const TASK_END: u64 = 0x7fff_ffff_f000;
 pub(crate) const LOWEST: u64 = 0x1_0000;
 /// Longest time a batch may take before its process counts as lost.
 pub(crate) const BATCH_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often it is looked whether the thread stands still.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 const ARCH_MAP_VDSO_64: u64 = 0x2003;
 const PR_SET_MM: u64 = 35;
 const PR_SET_MM_MAP: u64 = 14;
@@ -53,11 +56,7 @@ impl<'a> Maker<'a> {
         for batch in std::mem::take(&mut self.calls).chunks(BATCH_CALLS_MAX) {
             let calls: Vec<Call> = batch.iter().map(|(call, _)| *call).collect();
             self.slot.post(&calls);
-            if !self.slot.wait(Some(BATCH_TIMEOUT)) {
-                return Err(ImageError::step(batch[0].1, self.tid)(io::Error::from(
-                    io::ErrorKind::TimedOut,
-                )));
-            }
+            self.await_batch(batch[0].1)?;
             for (index, (call, doing)) in batch.iter().enumerate() {
                 let result = self.slot.result(index);
                 if (-4095..0).contains(&result) {
@@ -75,6 +74,26 @@ impl<'a> Maker<'a> {
                         "mapped elsewhere",
                     )));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the batch is over. A thread that has stopped meanwhile, since
+    /// it was told to before, is sent on.
+    fn await_batch(&self, doing: &'static str) -> Result<(), ImageError> {
+        let (tid, since) = (self.tid, Instant::now());
+        let step = |error: io::Error| ImageError::step(doing, tid)(error);
+        while !self.slot.wait(Some(LOOK_INTERVAL)) {
+            match ptrace::wait(tid, true).map_err(step)? {
+                Some((pid, change @ (Change::Exited(_) | Change::Killed { .. }))) => {
+                    return Err(ImageError::Ended { pid, change });
+                }
+                Some(_) => ptrace::resume(tid, 0).map_err(step)?,
+                None if since.elapsed() > BATCH_TIMEOUT => {
+                    return Err(step(io::ErrorKind::TimedOut.into()));
+                }
+                None => {}
             }
         }
         Ok(())

@@ -157,7 +157,7 @@ pub struct Thread {
     pub xstate: Vec<u8>,
     /// Blocked signals.
     pub mask: u64,
-    /// `stack_t` of sigaltstack(2); zeros: none.
+    /// `stack_t` of sigaltstack(2): address, flags, size in bytes.
     pub altstack: [u64; 3],
     /// Address, length, signature of rseq(2); address 0: none.
     pub rseq: (u64, u32, u32),

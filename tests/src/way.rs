@@ -14,6 +14,8 @@ pub enum Way {
     Elsewhere,
     /// As that, and moved home and away again all the time.
     Shuffled,
+    /// The same, less often: for programs of many processes.
+    Stirred,
 }
 
 impl Way {
@@ -24,6 +26,7 @@ impl Way {
             Way::AtHome => Some(&["--home"]),
             Way::Elsewhere => Some(&["--embedded", "2", "--on", "2"]),
             Way::Shuffled => Some(&["--embedded", "2", "--on", "2", "--shuffle", "30"]),
+            Way::Stirred => Some(&["--embedded", "2", "--on", "2", "--shuffle", "250"]),
         }
     }
 

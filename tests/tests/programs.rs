@@ -20,8 +20,8 @@ macro_rules! programs {
         mod elsewhere {
             $(#[test] fn $name() { super::run(super::Way::Elsewhere, super::$name()) })*
         }
-        mod shuffled {
-            $(#[test] fn $name() { super::run(super::Way::Shuffled, super::$name()) })*
+        mod stirred {
+            $(#[test] fn $name() { super::run(super::Way::Stirred, super::$name()) })*
         }
     };
 }
