@@ -181,11 +181,15 @@ impl Tracer {
     fn keep_time(&mut self) {
         self.give_up_departures();
         let now = Instant::now();
+        let is_moving = !self.expected.is_empty() || !self.departing.is_empty();
         if let Some((interval, next)) = &mut self.shuffle
             && *next <= now
         {
             *next = now + *interval;
-            self.shuffle();
+            // Else many processes would do nothing but move.
+            if !is_moving {
+                self.shuffle();
+            }
         }
     }
 

@@ -180,6 +180,11 @@ fn numbers_of_messages_do_not_change() {
         ToHost::Freeze { pid },
         ToHost::Thaw { pid },
         ToHost::Shutdown,
+        ToHost::CallHome { pid },
+        ToHost::Remain {
+            pid,
+            reason: String::new(),
+        },
         ToHost::Recall { stream: 0 },
     ];
     let to_home = [
@@ -204,6 +209,14 @@ fn numbers_of_messages_do_not_change() {
         ToHome::Say {
             pid,
             text: String::new(),
+        },
+        ToHome::AskReturn {
+            pid,
+            reason: String::new(),
+        },
+        ToHome::Remains {
+            pid,
+            reason: String::new(),
         },
         ToHome::Recalled { stream: 0 },
         ToHome::ReadOver { pid, stream: 0 },

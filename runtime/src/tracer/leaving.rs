@@ -205,7 +205,11 @@ impl Tracer {
         let own = lock(&thread.state).suspended.take();
         if let Some(own) = own {
             let mut regs = ptrace::registers(outer)?;
-            regs.orig_rax = own.nr;
+            match (regs.orig_rax as i64) < 0 {
+                // It stands before the call that it was to make instead.
+                true => regs.rax = own.nr,
+                false => regs.orig_rax = own.nr,
+            }
             regs.rdi = own.rdi;
             regs.rsi = own.rsi;
             ptrace::set_registers(outer, &regs)?;
