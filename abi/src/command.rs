@@ -67,8 +67,7 @@ pub(crate) const TABLES: &[(u32, &[Command])] = &[
     (nr::LANDLOCK_ADD_RULE, kernel::LANDLOCK_ADD_RULE),
 ];
 
-const ADDRESSES: &str = "brings the process home: the flags ask about its memory; until it can \
-     migrate, the call answers ENOSYS";
+const ADDRESSES: &str = "brings the process home: the flags ask about its memory";
 
 /// The command of this call, if it is known.
 pub fn command(row: &Row, args: &[u64; 6]) -> Option<&'static Command> {

@@ -6,78 +6,35 @@
 use super::{Command, new, nr};
 use crate::row::{Arg, Nested, Route, Size};
 
-const INSIDE: &str = "brings the process home: the argument points at further memory; until it can \
-     migrate, the call answers ENOSYS";
+const INSIDE: &str = "brings the process home: the argument points at further memory";
 const SIZE_UNKNOWN: &str = "brings the process home: this command is not known and its number does not say \
-     how much memory it touches; until it can migrate, the call answers ENOSYS";
+     how much memory it touches";
 
 /// Drivers whose commands encode a size and yet follow pointers inside, or
 /// share memory with the process: by the type byte of the command.
 const POINTER_FAMILIES: &[(u8, &str)] = &[
-    (
-        b'$',
-        "brings the process home: performance events; until it can migrate, the call answers ENOSYS",
-    ),
-    (
-        b'#',
-        "brings the process home: a FireWire device; until it can migrate, the call answers ENOSYS",
-    ),
-    (
-        b'A',
-        "brings the process home: a sound device; until it can migrate, the call answers ENOSYS",
-    ),
-    (
-        b'F',
-        "brings the process home: a frame buffer; until it can migrate, the call answers ENOSYS",
-    ),
-    (
-        b'N',
-        "brings the process home: an NVMe device; until it can migrate, the call answers ENOSYS",
-    ),
+    (b'$', "brings the process home: performance events"),
+    (b'#', "brings the process home: a FireWire device"),
+    (b'A', "brings the process home: a sound device"),
+    (b'F', "brings the process home: a frame buffer"),
+    (b'N', "brings the process home: an NVMe device"),
     (
         b'U',
-        "brings the process home: a sound or input device of user space; until it can migrate, the call answers ENOSYS",
+        "brings the process home: a sound or input device of user space",
     ),
-    (
-        b'V',
-        "brings the process home: a video device; until it can migrate, the call answers ENOSYS",
-    ),
-    (
-        b'd',
-        "brings the process home: a graphics device; until it can migrate, the call answers ENOSYS",
-    ),
-    (
-        b'k',
-        "brings the process home: an SPI device; until it can migrate, the call answers ENOSYS",
-    ),
-    (
-        b'|',
-        "brings the process home: a media device; until it can migrate, the call answers ENOSYS",
-    ),
-    (
-        0x93,
-        "brings the process home: an automounter; until it can migrate, the call answers ENOSYS",
-    ),
+    (b'V', "brings the process home: a video device"),
+    (b'd', "brings the process home: a graphics device"),
+    (b'k', "brings the process home: an SPI device"),
+    (b'|', "brings the process home: a media device"),
+    (0x93, "brings the process home: an automounter"),
     (
         0xa4,
-        "brings the process home: a trusted execution environment; until it can migrate, the call answers ENOSYS",
+        "brings the process home: a trusted execution environment",
     ),
-    (
-        0xaa,
-        "brings the process home: user faults; until it can migrate, the call answers ENOSYS",
-    ),
-    (
-        0xae,
-        "brings the process home: a virtual machine; until it can migrate, the call answers ENOSYS",
-    ),
-    (
-        0xaf,
-        "brings the process home: a virtual device; until it can migrate, the call answers ENOSYS",
-    ),
-    (
-        0xb3,
-        "brings the process home: a memory card; until it can migrate, the call answers ENOSYS",
-    ),
+    (0xaa, "brings the process home: user faults"),
+    (0xae, "brings the process home: a virtual machine"),
+    (0xaf, "brings the process home: a virtual device"),
+    (0xb3, "brings the process home: a memory card"),
 ];
 
 const DIRECTION_WRITE: u32 = 1;

@@ -40,8 +40,7 @@ pub(super) const SHMCTL: &[Command] = &[
     row(nr::SHMCTL, 15, "SHM_STAT_ANY", out(SHMID)),
 ];
 
-const ALL: &str = "brings the process home: how long the array is only the kernel knows; until it \
-     can migrate, the call answers ENOSYS";
+const ALL: &str = "brings the process home: how long the array is only the kernel knows";
 
 const fn all(code: u64, name: &'static str) -> Command {
     let nr = nr::SEMCTL;

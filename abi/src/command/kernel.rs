@@ -32,8 +32,7 @@ pub(super) const SYSFS: &[Command] = &[
         arg: Arg::Int,
         then: &[],
         route: Route::GoHome,
-        gap: "brings the process home: the length of the buffer is not given; until it can \
-              migrate, the call answers ENOSYS",
+        gap: "brings the process home: the length of the buffer is not given",
     },
     row(nr::SYSFS, 3, "number of types of file system", Arg::Int),
 ];

@@ -31,13 +31,10 @@ const fn go_home(code: u64, name: &'static str, gap: &'static str) -> Command {
 }
 
 const DISPATCH: &str = "brings the process home: the dispatch of system calls to the program \
-     itself cannot be combined with their forwarding; until it can migrate, the call answers ENOSYS";
-const LAYOUT: &str = "brings the process home: it describes the memory of the process at home; \
-     until it can migrate, the call answers ENOSYS";
-const FILTER: &str = "brings the process home: its filter would judge the calls of the deputy; \
-     until it can migrate, the call answers ENOSYS";
-const CORE: &str = "brings the process home: core scheduling names processes of one machine; \
-     until it can migrate, the call answers ENOSYS";
+     itself cannot be combined with their forwarding";
+const LAYOUT: &str = "brings the process home: it describes the memory of the process at home";
+const FILTER: &str = "brings the process home: its filter would judge the calls of the deputy";
+const CORE: &str = "brings the process home: core scheduling names processes of one machine";
 const SHOWS_FILTER: &str = "answers 2 (filtered) under mosexec, where it would be 0 natively";
 
 pub(super) const COMMANDS: &[Command] = &[

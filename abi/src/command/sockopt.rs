@@ -55,12 +55,9 @@ const fn get_home(option: (u64, u64), text: &'static str, gap: &'static str) -> 
     row(nr::GETSOCKOPT, option, text, Arg::Addr, Route::GoHome, gap)
 }
 
-const RING: &str = "brings the process home: the ring is memory shared with the home kernel; until \
-     it can migrate, the call answers ENOSYS";
-const INSIDE: &str = "brings the process home: the value points at further memory; until it can \
-     migrate, the call answers ENOSYS";
-const COUNT: &str = "brings the process home: the length counts instructions, not bytes; until it \
-     can migrate, the call answers ENOSYS";
+const RING: &str = "brings the process home: the ring is memory shared with the home kernel";
+const INSIDE: &str = "brings the process home: the value points at further memory";
+const COUNT: &str = "brings the process home: the length counts instructions, not bytes";
 
 pub(super) const SET: &[Command] = &[
     set_home((SOL_IP, 64), "IPT_SO_SET_REPLACE", INSIDE),

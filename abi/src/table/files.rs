@@ -13,10 +13,8 @@ const TIME: Size = bytes(16);
 const TIMES: Size = bytes(32);
 
 const ELSEWHERE_AIO: &str = "brings the process home: the completion ring lies in the process's \
-     memory and is shared with the kernel; until it can migrate, the call answers ENOSYS, and \
-     libraries fall back to threads";
-const RING: &str = "brings the process home: the rings are memory shared with the home kernel; \
-     until it can migrate, the call answers ENOSYS, and libraries fall back to epoll";
+     memory and is shared with the kernel";
+const RING: &str = "brings the process home: the rings are memory shared with the home kernel";
 const PROC: &str = "of /proc/PID of a guest, to guests of the same job: cmdline, environ, maps, mem, \
      pagemap, smaps, smaps_rollup, stat, statm and status show what is on the host, the rest (numa_maps, \
      map_files, stack, syscall, wchan, sched, clear_refs) and everything to other processes what is at \

@@ -4,8 +4,7 @@ use super::{bytes, counted_by, go_home, gone, home};
 use crate::row::Arg::*;
 use crate::row::Row;
 
-const KEXEC: &str = "brings the process home: its list of segments points at further memory; until \
-     it can migrate, the call answers ENOSYS";
+const KEXEC: &str = "brings the process home: its list of segments points at further memory";
 
 pub(super) const ROWS: &[Row] = &[
     home(63, "uname", &[Out(bytes(390))], ""),

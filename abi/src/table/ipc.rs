@@ -15,8 +15,7 @@ pub(super) const ROWS: &[Row] = &[
         30,
         "shmat",
         &[Int32, Addr, Int32],
-        "brings the process home and keeps it there while the segment is attached; until it can \
-         migrate, the call answers ENOSYS",
+        "brings the process home and keeps it there while the segment is attached",
     ),
     home(
         31,

@@ -4,8 +4,7 @@ use super::{bytes, go_home, here, home, special};
 use crate::row::Arg::*;
 use crate::row::Row;
 
-const NUMA: &str = "brings the process home: the nodes named are those of the home node's memory; \
-     until it can migrate, the call answers ENOSYS";
+const NUMA: &str = "brings the process home: the nodes named are those of the home node's memory";
 const KEY: &str =
     "protection keys are taken along by a migration, else the process stays where it is";
 
@@ -58,8 +57,7 @@ pub(super) const ROWS: &[Row] = &[
         154,
         "modify_ldt",
         &[Int32, Addr, Int],
-        "brings the process home: a local descriptor table does not travel; until it can migrate, \
-         the call answers ENOSYS",
+        "brings the process home: a local descriptor table does not travel",
     ),
     here(158, "arch_prctl", &[Int32, Addr], ""),
     here(202, "futex", &[Addr, Int32, Int32, Addr, Addr, Int32], ""),
@@ -67,8 +65,7 @@ pub(super) const ROWS: &[Row] = &[
         216,
         "remap_file_pages",
         &[Addr, Int, Int32, Int, Int32],
-        "brings the process home: it rearranges a shared mapping of a file; until it can migrate, \
-         the call answers ENOSYS",
+        "brings the process home: it rearranges a shared mapping of a file",
     ),
     go_home(237, "mbind", &[Addr, Int, Int32, Addr, Int, Int32], NUMA),
     go_home(238, "set_mempolicy", &[Int32, Addr, Int], NUMA),
@@ -96,8 +93,7 @@ pub(super) const ROWS: &[Row] = &[
         323,
         "userfaultfd",
         &[Int32],
-        "brings the process home: its pages are filled by the program itself; until it can \
-         migrate, the call answers ENOSYS",
+        "brings the process home: its pages are filled by the program itself",
     ),
     here(324, "membarrier", &[Int32, Int32, Int32], ""),
     here(
@@ -131,15 +127,13 @@ pub(super) const ROWS: &[Row] = &[
         440,
         "process_madvise",
         &[Fd, Addr, Int, Int32, Int32],
-        "brings the process home: it acts on the memory of another process; until it can migrate, \
-         the call answers ENOSYS",
+        "brings the process home: it acts on the memory of another process",
     ),
     go_home(
         447,
         "memfd_secret",
         &[Int32],
-        "brings the process home: secret memory cannot be read, hence not be sent; until it can \
-         migrate, the call answers ENOSYS",
+        "brings the process home: secret memory cannot be read, hence not be sent",
     ),
     here(449, "futex_waitv", &[Addr, Int32, Int32, Addr, Int32], ""),
     go_home(450, "set_mempolicy_home_node", &[Addr, Int, Int, Int], NUMA),

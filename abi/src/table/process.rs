@@ -6,12 +6,10 @@ use crate::row::{Row, Size};
 
 const LIMIT: &str = "limits on memory and CPU time act in the body, the others at home";
 const PLACED: &str = "acts on the deputy: the home node's scheduler obeys it, the host's does not";
-const TRACED: &str = "brings the process home: it looks into another process; until it can migrate, \
-     the call answers ENOSYS";
-const PORTS: &str = "brings the process home: it opens the machine's ports; until it can migrate, \
-     the call answers ENOSYS";
+const TRACED: &str = "brings the process home: it looks into another process";
+const PORTS: &str = "brings the process home: it opens the machine's ports";
 const NAMESPACE: &str = "brings the process home: its namespaces would have to be made on the host \
-     too; until it can migrate, the call answers ENOSYS";
+     too";
 const CLONE: &str = "new namespaces and shared memory between processes bring the process home";
 
 pub(super) const ROWS: &[Row] = &[
@@ -142,8 +140,7 @@ pub(super) const ROWS: &[Row] = &[
         298,
         "perf_event_open",
         &[Addr, Int32, Int32, Fd, Int],
-        "brings the process home: events are counted where it runs; until it can migrate, the \
-         call answers ENOSYS",
+        "brings the process home: events are counted where it runs",
     ),
     go_home(308, "setns", &[Fd, Int32], NAMESPACE),
     here(
@@ -181,16 +178,14 @@ pub(super) const ROWS: &[Row] = &[
         317,
         "seccomp",
         &[Int32, Int32, Addr],
-        "brings the process home: its filter would judge the calls of the deputy; until it can \
-         migrate, the call answers ENOSYS",
+        "brings the process home: its filter would judge the calls of the deputy",
     ),
     here(318, "getrandom", &[Addr, Int, Int32], ""),
     go_home(
         321,
         "bpf",
         &[Int32, Addr, Int32],
-        "brings the process home: programs and maps are shared memory of the home kernel; until \
-         it can migrate, the call answers ENOSYS",
+        "brings the process home: programs and maps are shared memory of the home kernel",
     ),
     special(322, "execveat", &[Fd, Path, Strv, Strv, Int32], ""),
     home(434, "pidfd_open", &[Int32, Int32], ""),
