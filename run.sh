@@ -7,7 +7,7 @@ for tool in cargo gcc git; do
     command -v "$tool" > /dev/null || { echo "run.sh: $tool is missing (Debian package $tool)" >&2; exit 1; }
 done
 echo '== building (cargo build --release)'
-cargo build --release -p homenode-loader -p homenode-homeproxy -p homenode-runtime
+cargo build --release -p homenode-loader -p homenode-homeproxy -p homenode-runtime -p homenode-cli
 mosexec=target/release/mosexec
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -19,6 +19,19 @@ run uname -sn
 run gcc -O2 -o "$work/threads" tests/guests/threads_sync.c -lpthread
 (mosexec=$PWD/$mosexec; cd "$work" && run ./threads)
 run sh -c 'git log --oneline | sort | wc -l'
+echo '== a program with five threads, moved home and back while it runs'
+gcc -O2 -o "$work/target" tests/guests/moving_target.c -lpthread
+(
+    mosexec=$PWD/$mosexec
+    cd "$work"
+    "$mosexec" --embedded 2 --on 2 -- ./target &
+    pid=$!
+    sleep 0.4
+    for to in home 2 home; do
+        "${mosexec%mosexec}migrate" "$pid" "$to" && echo "process $pid has moved to $to"
+    done
+    wait "$pid"
+)
 echo '== the first lines of what mosexec --stats says of a compilation'
 "$mosexec" --embedded 2 --on 2 --stats "$work/stats.json" -- \
     gcc -O2 -c -o "$work/o" tests/guests/threads_sync.c
