@@ -6,6 +6,8 @@
 //! | `job.rs` | the job: its deputies, its hosts, what threads ask of the tracer |
 //! | `tracer.rs` | the one thread that traces: births, execs, signals, ends |
 //! | `tracer/departing.rs` | processes that leave home while they run |
+//! | `tracer/placing.rs` | programs after their execve: where they run |
+//! | `tracer/ending.rs` | ends of bodies |
 //! | `tracer/exiting.rs` | the command's end, held until its statistics are written |
 //! | `lanes.rs` | one thread per lane: executes a guest's calls through its deputy |
 //! | `tracer/moving.rs` | movements that somebody asked for |

@@ -5,8 +5,10 @@
 //! body; what the body does with them comes back as an order.
 
 mod departing;
+mod ending;
 mod exiting;
 pub(crate) mod moving;
+mod placing;
 mod returning;
 
 use std::collections::{HashMap, HashSet};
@@ -18,19 +20,17 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use image::capture::{self, status_field};
-use image::deputy::{self, Deputised, point_at_slot};
+use image::capture::status_field;
+use image::deputy::point_at_slot;
 use image::unfinished::Shortenings;
-use image::{Image, ImageError};
 use lane::control::ToHost;
 use sys::ptrace::{self, Change, EVENT_STOP, options};
-use sys::window::{Call, Slot};
 use sys::{pidfd, stub};
 
-use crate::job::{Deputy, DeputyThread, EXECUTED, GONE, Job, Order, Place, STAYS, lock};
-use crate::procfs::OpenFiles;
+use crate::job::{Deputy, DeputyThread, GONE, Job, Order, lock};
 use crate::setup::{HOME_NODE, Setup};
 use departing::Departing;
+use ending::Ending;
 use exiting::Held;
 use moving::Done;
 use returning::{Expected, Signals};
@@ -40,15 +40,6 @@ const ERESTARTSYS: i64 = -512;
 const ERESTARTNOINTR: i64 = -513;
 const ERESTARTNOHAND: i64 = -514;
 const ERESTART_RESTARTBLOCK: i64 = -516;
-
-/// How a deputy is to end.
-#[derive(Clone, Copy)]
-enum Ending {
-    Code(i32),
-    Signal(i32),
-    /// Only this thread.
-    Thread,
-}
 
 /// A traced thread.
 struct Tracee {
@@ -529,123 +520,6 @@ impl Tracer {
         ptrace::resume(tid, 0)
     }
 
-    /// An execve has succeeded.
-    fn executed(&mut self, pid: i32) -> Result<()> {
-        let former = ptrace::event_message(pid)? as i32;
-        self.forget_expected(pid, former)?;
-        self.departing.remove(&pid);
-        let caller = self.tracees.get(&former).and_then(|t| t.thread.clone());
-        self.forget_threads_of(pid, former);
-        match self.send_away(pid, caller.as_deref()) {
-            Ok(thread) => {
-                self.adopt(pid, pid, Some(Arc::clone(&thread)));
-                lock(&self.job.threads).insert(pid, thread);
-                match caller {
-                    Some(caller) => caller.finish(EXECUTED),
-                    None => self.job.tell_host(&ToHost::Place { pid }),
-                }
-                Ok(())
-            }
-            Err(ImageError::Ended { change, .. }) => {
-                // Its body, if it has one, waits for what becomes of its execve.
-                self.adopt(pid, pid, caller);
-                self.handle(pid, change);
-                Ok(())
-            }
-            Err(reason) => {
-                let why = match reason {
-                    ImageError::Stays { reason, .. } => reason,
-                    other => other.to_string(),
-                };
-                self.job.journal.stays(pid, &why);
-                self.adopt(pid, pid, None);
-                if let Some(caller) = caller {
-                    caller.finish(STAYS);
-                }
-                ptrace::set_options(pid, home_options(&self.job))?;
-                ptrace::resume(pid, 0)
-            }
-        }
-    }
-
-    /// After an execve only the caller is left, with the leader's id.
-    fn forget_threads_of(&mut self, pid: i32, former: i32) {
-        let gone: Vec<i32> = self
-            .tracees
-            .iter()
-            .filter(|(_, t)| t.pid == pid)
-            .map(|(tid, _)| *tid)
-            .collect();
-        for tid in gone {
-            if let Some(thread) = self.tracees.remove(&tid).and_then(|t| t.thread) {
-                lock(&self.job.threads).remove(&tid);
-                if tid != former {
-                    thread.finish(GONE);
-                }
-            }
-        }
-    }
-
-    /// Captures a process that has just executed a program and makes a deputy of it.
-    /// `caller` is the thread that called execve, if it was a deputy's.
-    fn send_away(
-        &mut self,
-        pid: i32,
-        caller: Option<&DeputyThread>,
-    ) -> std::result::Result<Arc<DeputyThread>, ImageError> {
-        if self.job.node == HOME_NODE {
-            return Err(ImageError::Stays {
-                pid,
-                reason: self.job.home_reason.clone(),
-            });
-        }
-        let image = capture::after_exec(pid, &self.job.digests)?;
-        let mut pages = Vec::with_capacity(image.page_bytes() as usize);
-        capture::pages(&image, pid, &mut pages)?;
-        self.offer_files(&image);
-        let step = |doing| ImageError::step(doing, pid);
-        let options = home_options(&self.job) | options::EXITKILL;
-        ptrace::set_options(pid, options).map_err(step("set the tracing options"))?;
-        let pidfd = pidfd::open(pid).map_err(step("open the process"))?;
-        let Deputised {
-            window,
-            address,
-            slot,
-            signals,
-        } = deputy::deputise(pid, &image)?;
-        self.job
-            .journal
-            .placed(pid, self.job.node, pages.len() as u64);
-        let proc_files = match caller {
-            Some(caller) => caller.deputy.proc_files.inherit(),
-            None => OpenFiles::find(pid),
-        };
-        let place = Place { window, address };
-        let deputy = Arc::new(Deputy {
-            pid,
-            pidfd,
-            places: Mutex::new(vec![place.clone()]),
-            signals: 0.into(),
-            parent: 0.into(),
-            image: Mutex::new(Some(Arc::new((image, pages)))),
-            proc_files,
-            heeded: Default::default(),
-        });
-        for signal in signals {
-            // Sent again, so that it stops the deputy and is passed on.
-            ptrace::tgkill(pid, pid, signal).map_err(step("keep a signal"))?;
-        }
-        Ok(Arc::new(DeputyThread::new(pid, deputy, place, slot)))
-    }
-
-    fn offer_files(&self, image: &Image) {
-        for identity in &image.files {
-            if let Ok(file) = File::open(&identity.path) {
-                self.job.describe(identity.digest, Arc::new(file));
-            }
-        }
-    }
-
     fn obey(&mut self, order: Order) {
         tracing::trace!("{order:?}");
         if matches!(order, Order::End { pid, .. } | Order::Cannot { pid, .. } if pid == self.command)
@@ -727,63 +601,6 @@ impl Tracer {
         ptrace::interrupt(tid)
     }
 
-    /// The body has ended: so does the deputy, in the same way.
-    fn end(&mut self, pid: i32, wait_status: i32) -> Result<()> {
-        let Some(tracee) = self.tracees.get_mut(&pid) else {
-            return Ok(());
-        };
-        let Some(thread) = tracee.thread.clone() else {
-            return Ok(());
-        };
-        let ending = if libc::WIFSIGNALED(wait_status) {
-            Ending::Signal(libc::WTERMSIG(wait_status))
-        } else {
-            Ending::Code(libc::WEXITSTATUS(wait_status))
-        };
-        if let Ending::Signal(libc::SIGKILL) = ending {
-            return ptrace::kill(pid, libc::SIGKILL);
-        }
-        if let Ending::Signal(signal) = ending {
-            tracee.own_signal = Some(signal);
-        }
-        if self.expected.contains_key(&pid) {
-            // Its signals are held back: that ends first, at its next stop.
-            tracee.ending = Some(ending);
-            return self.remains(pid, "it has ended");
-        }
-        if let Ok(mut slot) = thread.slot.try_lock()
-            && !thread.place.window.is_busy(thread.slot_index)
-        {
-            let calls = ending_calls(ending, pid, &thread, &mut slot);
-            slot.post(&calls);
-            return Ok(());
-        }
-        tracee.ending = Some(ending);
-        ptrace::interrupt(pid)
-    }
-
-    fn end_thread(&mut self, tid: i32) -> Result<()> {
-        let Some(tracee) = self.tracees.get_mut(&tid) else {
-            return Ok(());
-        };
-        let Some(thread) = tracee.thread.clone() else {
-            return Ok(());
-        };
-        if thread.place.window.is_busy(thread.slot_index) {
-            tracee.ending = Some(Ending::Thread);
-            return ptrace::interrupt(tid);
-        }
-        match thread.slot.try_lock() {
-            Ok(mut slot) => {
-                let calls = ending_calls(Ending::Thread, tid, &thread, &mut slot);
-                slot.post(&calls);
-            }
-            // Its lane is about to let go of the slot: the last answer is sent.
-            Err(_) => self.job.order(Order::EndThread { tid }),
-        }
-        Ok(())
-    }
-
     /// Puts a stop signal into the deputy, for its default action.
     fn stop_by(&mut self, pid: i32, signal: i32) -> Result<()> {
         if ![libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].contains(&signal) {
@@ -823,24 +640,6 @@ impl Tracer {
         {
             Ok(()) => {}
             Err(_) => tracing::error!("{text}"),
-        }
-    }
-}
-
-/// Calls by which an idle deputy ends itself. A signal that it ignores has
-/// killed the body all the same (a fault), so it gets its default action first.
-fn ending_calls(ending: Ending, pid: i32, thread: &DeputyThread, slot: &mut Slot) -> Vec<Call> {
-    match ending {
-        Ending::Code(code) => vec![Call::new(libc::SYS_exit_group, &[code as u64])],
-        Ending::Thread => vec![Call::new(libc::SYS_exit, &[0])],
-        Ending::Signal(signal) => {
-            slot.data()[..32].fill(0);
-            let action = thread.place.address + slot.data_offset();
-            let signal = signal as u64;
-            vec![
-                Call::new(libc::SYS_rt_sigaction, &[signal, action, 0, 8]),
-                Call::new(libc::SYS_tgkill, &[pid as u64, pid as u64, signal]),
-            ]
         }
     }
 }

@@ -209,7 +209,7 @@ impl Worker {
 
     /// Forwards a call in pieces if it is a large read or write.
     fn forward_whole(&mut self, thread: &Thread, row: &Row, args: &[u64; 6]) -> Verdict {
-        let memory = thread.process.memory();
+        let memory = thread.memory();
         let first = self.forward(thread, Kind::Call, row, args, &memory, None);
         let Verdict::Answer(bytes) = first else {
             return first;
@@ -241,7 +241,7 @@ impl Worker {
         args: &[u64; 6],
         mut done: u64,
     ) -> Verdict {
-        let memory = thread.process.memory();
+        let memory = thread.memory();
         if pieces(row.nr) == Pieces::Read {
             let position = [args[0], 0, libc::SEEK_CUR as u64, 0, 0, 0];
             let here = self.own(thread, &SEEK, &position, &memory);

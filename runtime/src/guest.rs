@@ -65,7 +65,6 @@ pub(crate) struct Process {
     /// Number of the last signal from home that has been sent into the body.
     signals: Mutex<u64>,
     signals_changed: Condvar,
-    memory_files: MemoryFiles,
     /// What the guest's user has been told of this process.
     pub(crate) said: Mutex<HashSet<String>>,
     /// Its end is not to be told: it goes on elsewhere, or home knows.
@@ -103,7 +102,6 @@ impl Process {
             arrivals: AtomicU64::new(0),
             signals: Mutex::new(0),
             signals_changed: Condvar::new(),
-            memory_files: MemoryFiles::default(),
             said: Mutex::default(),
             silent: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
@@ -155,12 +153,6 @@ impl Process {
         self.leaving.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn memory(&self) -> BodyMemory<'_> {
-        BodyMemory {
-            pid: self.outer,
-            files: &self.memory_files,
-        }
-    }
 }
 
 /// A call that waits with a temporary signal mask: ppoll, pselect6, epoll_pwait.
@@ -214,6 +206,7 @@ pub(crate) struct Thread {
     pub(crate) state: Mutex<CallState>,
     /// Signals that came between home's fork and the body's.
     pub(crate) held_back: Mutex<Vec<(i32, SignalInfo)>>,
+    memory_files: MemoryFiles,
 }
 
 impl Thread {
@@ -225,6 +218,15 @@ impl Thread {
             link: Mutex::new(link),
             state: Mutex::new(CallState::default()),
             held_back: Mutex::new(Vec::new()),
+            memory_files: MemoryFiles::default(),
+        }
+    }
+
+    /// Its process's memory, by way of this thread: the leader may have ended.
+    pub(crate) fn memory(&self) -> BodyMemory<'_> {
+        BodyMemory {
+            pid: self.outer,
+            files: &self.memory_files,
         }
     }
 

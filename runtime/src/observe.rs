@@ -36,7 +36,7 @@ pub(crate) fn call(
 }
 
 fn log(thread: &Thread, nr: u32, args: &[u64; 6], outcome: Outcome, took: Duration) {
-    let memory = thread.process.memory();
+    let memory = thread.memory();
     let (call, result) = match (row(nr), outcome) {
         (None, Outcome::Result(result)) => (format!("syscall_{nr}()"), result.to_string()),
         (None, Outcome::Native) => (format!("syscall_{nr}()"), "? (native)".to_owned()),

@@ -591,7 +591,7 @@ fn step(link: &mut crate::link::Link, thread: &Thread, fd: i32, at: u64, wanted:
             return Step::Nothing;
         }
         // Whoever wants to write the file waits until this is done.
-        let wrote = thread.process.memory().write_some(at, &here[..bytes]);
+        let wrote = thread.memory().write_some(at, &here[..bytes]);
         state.consumed += wrote as u64;
         drop(state);
         if is_kept {

@@ -420,7 +420,7 @@ impl Tracer {
             && at != 0
         {
             // Was writable for the kernel a moment ago.
-            let _ = thread.process.memory().write(at, &info);
+            let _ = thread.memory().write(at, &info);
         }
         Ok(())
     }
@@ -431,7 +431,7 @@ impl Tracer {
             return ptrace::resume(outer, 0);
         };
         let mut regs = ptrace::registers(outer)?;
-        let memory = thread.process.memory();
+        let memory = thread.memory();
         if thread.process.is_leaving() && !self.births.contains_key(&outer) {
             return make_again(outer, regs);
         }
@@ -495,7 +495,7 @@ impl Tracer {
         let Some(thread) = self.host.thread(outer) else {
             return Ok(());
         };
-        let memory = thread.process.memory();
+        let memory = thread.memory();
         self.init
             .set_next_pid(birth.pid)
             .map_err(std::io::Error::other)?;
@@ -542,7 +542,7 @@ impl Tracer {
         };
         self.remind(parent);
         let mut regs = ptrace::registers(parent)?;
-        birth.restore(&mut regs, thread.process.memory());
+        birth.restore(&mut regs, thread.memory());
         ptrace::set_registers(parent, &regs)?;
         let process = if birth.is_thread() {
             Arc::clone(&thread.process)
@@ -697,7 +697,7 @@ fn is_executed_here(nr: u32) -> bool {
 /// Makes the deputy fork. Returns the pid of its child, or -errno.
 fn ask_home(host: &Host, thread: &Thread, birth: &Birth) -> i64 {
     let mut call = abi::marshal::Marshalled::new();
-    let memory = thread.process.memory();
+    let memory = thread.memory();
     if !birth.marshal_home(&mut call, memory) {
         return -i64::from(libc::EFAULT);
     }

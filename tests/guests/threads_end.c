@@ -36,6 +36,22 @@ static void *exit_thread_only(void *nothing)
     return nothing;
 }
 
+/* With memory, after the main thread has gone. */
+static void *write_and_read(void *code)
+{
+    pause_ms(50);
+    char mine[8] = "";
+    int pair[2];
+    OKAY(pipe(pair));
+    EQUAL(OKAY(write(pair[1], "hello", 6)), 6);
+    EQUAL(OKAY(read(pair[0], mine, sizeof mine)), 6);
+    SAME_TEXT(mine, "hello");
+    struct stat status;
+    OKAY(stat(".", &status));
+    CHECK(S_ISDIR(status.st_mode));
+    exit((int)(long)code);
+}
+
 static void *crash(void *nothing)
 {
     pause_ms(5);
@@ -58,6 +74,11 @@ int main(void)
         pthread_exit(NULL);
     });
     EXITS(child, 13);
+    child = CHILD({
+        start(write_and_read, 15);
+        pthread_exit(NULL);
+    });
+    EXITS(child, 15);
     /* The main thread is a zombie that cannot be waited for yet. */
     child = CHILD({
         start(read_forever, 0);

@@ -25,7 +25,7 @@ pub(super) fn set(worker: &mut Worker, thread: &Arc<Thread>, args: &[u64; 6]) ->
     if new == 0
         || !settable
         || set_bytes != 8
-        || thread.process.memory().read(new, &mut action).is_err()
+        || thread.memory().read(new, &mut action).is_err()
     {
         return Verdict::Native;
     }

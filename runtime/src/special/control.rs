@@ -31,7 +31,7 @@ pub(super) fn control(
     match worker.own(thread, &STATUS, &asked, &status) {
         Verdict::Answer(0) if status.is_device() => worker.go_home(thread, resolved.gap),
         Verdict::Answer(0) => {
-            let memory = thread.process.memory();
+            let memory = thread.memory();
             worker.forward(thread, Kind::Call, &UNKNOWN_CONTROL, args, &memory, None)
         }
         other => other,

@@ -39,7 +39,7 @@ pub(super) fn execute(
     }
     // If it succeeds, home may see the program's end before we can tell more.
     stats::report(&worker.host, &thread.process);
-    let memory = thread.process.memory();
+    let memory = thread.memory();
     let verdict = worker.forward(thread, Kind::Exec, row, args, &memory, None);
     let Verdict::Answer(result) = verdict else {
         return verdict;

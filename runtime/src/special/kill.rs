@@ -55,7 +55,7 @@ pub(super) fn kill(
     let mut uid = worker.host.uid;
     if ids_changed {
         // The body's own kernel knows only the first one.
-        let memory = thread.process.memory();
+        let memory = thread.memory();
         uid = match worker.own(thread, &USER, &[0; 6], &memory) {
             Verdict::Answer(uid) => uid as u32,
             other => return other,
@@ -82,7 +82,7 @@ pub(super) fn queue(
         && ![libc::SIGKILL, libc::SIGSTOP, libc::SIGCONT].contains(&signal)
         && worker.host.threads_of(own).iter().any(|t| t.tid == tid);
     let mut info = [0; 128];
-    if !is_own || thread.process.memory().read(args[3], &mut info).is_err() {
+    if !is_own || thread.memory().read(args[3], &mut info).is_err() {
         return worker.home(thread, row, args);
     }
     if i32::from_ne_bytes([info[8], info[9], info[10], info[11]]) != SI_QUEUE {

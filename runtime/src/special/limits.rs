@@ -26,7 +26,7 @@ pub(super) fn limit(
     let sets = new != 0
         && (pid == 0 || pid == process.pid)
         && image::limits::acts_in_body(resource)
-        && process.memory().read(new, &mut wanted).is_ok();
+        && thread.memory().read(new, &mut wanted).is_ok();
     let verdict = worker.home(thread, row, args);
     if sets && matches!(verdict, Verdict::Answer(0)) {
         let [soft, hard] = [0, 8].map(|at| {

@@ -31,7 +31,7 @@ pub(super) fn wait(
     row: &'static Row,
     args: &[u64; 6],
 ) -> Verdict {
-    let memory = thread.process.memory();
+    let memory = thread.memory();
     let mut args = *args;
     // Argument that holds the mask's address, or for pselect6 the address of both.
     let index = match i64::from(row.nr) {
@@ -86,7 +86,7 @@ fn now(worker: &mut Worker, thread: &Thread, row: &'static Row, mut args: [u64; 
         libc::SYS_pselect6 => (libc::SYS_pselect6, 4),
         _ => (libc::SYS_epoll_wait, 3),
     };
-    let memory = WithZeros(thread.process.memory());
+    let memory = WithZeros(thread.memory());
     args[timeout] = if nr == libc::SYS_pselect6 { ZEROS } else { 0 };
     match abi::row(nr as u32) {
         Some(row) => worker.own(thread, row, &args, &memory),

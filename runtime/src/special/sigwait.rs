@@ -22,7 +22,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 const TRACER_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn wait(worker: &Worker, thread: &Arc<Thread>, args: &[u64; 6]) -> Verdict {
-    let memory = thread.process.memory();
+    let memory = thread.memory();
     let word = |at: u64| {
         let mut word = [0; 8];
         memory

@@ -15,7 +15,7 @@ pub(super) fn vmsplice(
     row: &'static Row,
     args: &[u64; 6],
 ) -> Verdict {
-    let memory = thread.process.memory();
+    let memory = thread.memory();
     let asked = [args[0], libc::F_GETFL as u64, 0, 0, 0, 0];
     match worker.own(thread, &DESCRIPTOR_FLAGS, &asked, &memory) {
         Verdict::Answer(flags) if flags >= 0 => {

@@ -1,0 +1,93 @@
+//! Ends of bodies: a deputy ends in the same way as its body.
+
+use sys::ptrace;
+use sys::window::{Call, Slot};
+
+use super::{Result, Tracer};
+use crate::job::{DeputyThread, Order};
+
+/// How a deputy is to end.
+#[derive(Clone, Copy)]
+pub(super) enum Ending {
+    Code(i32),
+    Signal(i32),
+    /// Only this thread.
+    Thread,
+}
+
+impl Tracer {
+    /// The body has ended: so does the deputy, in the same way.
+    pub(super) fn end(&mut self, pid: i32, wait_status: i32) -> Result<()> {
+        let Some(tracee) = self.tracees.get_mut(&pid) else {
+            return Ok(());
+        };
+        let Some(thread) = tracee.thread.clone() else {
+            return Ok(());
+        };
+        let ending = if libc::WIFSIGNALED(wait_status) {
+            Ending::Signal(libc::WTERMSIG(wait_status))
+        } else {
+            Ending::Code(libc::WEXITSTATUS(wait_status))
+        };
+        if let Ending::Signal(libc::SIGKILL) = ending {
+            return ptrace::kill(pid, libc::SIGKILL);
+        }
+        if let Ending::Signal(signal) = ending {
+            tracee.own_signal = Some(signal);
+        }
+        if self.expected.contains_key(&pid) {
+            // Its signals are held back: that ends first, at its next stop.
+            tracee.ending = Some(ending);
+            return self.remains(pid, "it has ended");
+        }
+        if let Ok(mut slot) = thread.slot.try_lock()
+            && !thread.place.window.is_busy(thread.slot_index)
+        {
+            let calls = ending_calls(ending, pid, &thread, &mut slot);
+            slot.post(&calls);
+            return Ok(());
+        }
+        tracee.ending = Some(ending);
+        ptrace::interrupt(pid)
+    }
+
+    pub(super) fn end_thread(&mut self, tid: i32) -> Result<()> {
+        let Some(tracee) = self.tracees.get_mut(&tid) else {
+            return Ok(());
+        };
+        let Some(thread) = tracee.thread.clone() else {
+            return Ok(());
+        };
+        if thread.place.window.is_busy(thread.slot_index) {
+            tracee.ending = Some(Ending::Thread);
+            return ptrace::interrupt(tid);
+        }
+        match thread.slot.try_lock() {
+            Ok(mut slot) => {
+                let calls = ending_calls(Ending::Thread, tid, &thread, &mut slot);
+                slot.post(&calls);
+            }
+            // Its lane is about to let go of the slot: the last answer is sent.
+            Err(_) => self.job.order(Order::EndThread { tid }),
+        }
+        Ok(())
+    }
+}
+
+/// Calls by which an idle deputy ends itself. A signal that it ignores has
+/// killed the body all the same (a fault), so it gets its default action first.
+fn ending_calls(ending: Ending, pid: i32, thread: &DeputyThread, slot: &mut Slot) -> Vec<Call> {
+    match ending {
+        Ending::Code(code) => vec![Call::new(libc::SYS_exit_group, &[code as u64])],
+        Ending::Thread => vec![Call::new(libc::SYS_exit, &[0])],
+        Ending::Signal(signal) => {
+            slot.data()[..32].fill(0);
+            let action = thread.place.address + slot.data_offset();
+            let signal = signal as u64;
+            vec![
+                Call::new(libc::SYS_rt_sigaction, &[signal, action, 0, 8]),
+                Call::new(libc::SYS_tgkill, &[pid as u64, pid as u64, signal]),
+            ]
+        }
+    }
+}

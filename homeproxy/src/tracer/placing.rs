@@ -1,0 +1,136 @@
+//! Programs after their execve: where they run is decided, and the process
+//! becomes a deputy if that is not home.
+
+use std::fs::File;
+use std::sync::{Arc, Mutex};
+
+use image::capture;
+use image::deputy::{self, Deputised};
+use image::{Image, ImageError};
+use lane::control::ToHost;
+use sys::pidfd;
+use sys::ptrace::{self, options};
+
+use super::{Result, Tracer, home_options};
+use crate::job::{Deputy, DeputyThread, EXECUTED, GONE, Place, STAYS, lock};
+use crate::procfs::OpenFiles;
+use crate::setup::HOME_NODE;
+
+impl Tracer {
+    /// An execve has succeeded.
+    pub(super) fn executed(&mut self, pid: i32) -> Result<()> {
+        let former = ptrace::event_message(pid)? as i32;
+        self.forget_expected(pid, former)?;
+        self.departing.remove(&pid);
+        let caller = self.tracees.get(&former).and_then(|t| t.thread.clone());
+        self.forget_threads_of(pid, former);
+        match self.send_away(pid, caller.as_deref()) {
+            Ok(thread) => {
+                self.adopt(pid, pid, Some(Arc::clone(&thread)));
+                lock(&self.job.threads).insert(pid, thread);
+                match caller {
+                    Some(caller) => caller.finish(EXECUTED),
+                    None => self.job.tell_host(&ToHost::Place { pid }),
+                }
+                Ok(())
+            }
+            Err(ImageError::Ended { change, .. }) => {
+                // Its body, if it has one, waits for what becomes of its execve.
+                self.adopt(pid, pid, caller);
+                self.handle(pid, change);
+                Ok(())
+            }
+            Err(reason) => {
+                let why = match reason {
+                    ImageError::Stays { reason, .. } => reason,
+                    other => other.to_string(),
+                };
+                self.job.journal.stays(pid, &why);
+                self.adopt(pid, pid, None);
+                if let Some(caller) = caller {
+                    caller.finish(STAYS);
+                }
+                ptrace::set_options(pid, home_options(&self.job))?;
+                ptrace::resume(pid, 0)
+            }
+        }
+    }
+
+    /// After an execve only the caller is left, with the leader's id.
+    pub(super) fn forget_threads_of(&mut self, pid: i32, former: i32) {
+        let gone: Vec<i32> = self
+            .tracees
+            .iter()
+            .filter(|(_, t)| t.pid == pid)
+            .map(|(tid, _)| *tid)
+            .collect();
+        for tid in gone {
+            if let Some(thread) = self.tracees.remove(&tid).and_then(|t| t.thread) {
+                lock(&self.job.threads).remove(&tid);
+                if tid != former {
+                    thread.finish(GONE);
+                }
+            }
+        }
+    }
+
+    /// Captures a process that has just executed a program and makes a deputy of it.
+    /// `caller` is the thread that called execve, if it was a deputy's.
+    pub(super) fn send_away(
+        &mut self,
+        pid: i32,
+        caller: Option<&DeputyThread>,
+    ) -> std::result::Result<Arc<DeputyThread>, ImageError> {
+        if self.job.node == HOME_NODE {
+            return Err(ImageError::Stays {
+                pid,
+                reason: self.job.home_reason.clone(),
+            });
+        }
+        let image = capture::after_exec(pid, &self.job.digests)?;
+        let mut pages = Vec::with_capacity(image.page_bytes() as usize);
+        capture::pages(&image, pid, &mut pages)?;
+        self.offer_files(&image);
+        let step = |doing| ImageError::step(doing, pid);
+        let options = home_options(&self.job) | options::EXITKILL;
+        ptrace::set_options(pid, options).map_err(step("set the tracing options"))?;
+        let pidfd = pidfd::open(pid).map_err(step("open the process"))?;
+        let Deputised {
+            window,
+            address,
+            slot,
+            signals,
+        } = deputy::deputise(pid, &image)?;
+        self.job
+            .journal
+            .placed(pid, self.job.node, pages.len() as u64);
+        let proc_files = match caller {
+            Some(caller) => caller.deputy.proc_files.inherit(),
+            None => OpenFiles::find(pid),
+        };
+        let place = Place { window, address };
+        let deputy = Arc::new(Deputy {
+            pid,
+            pidfd,
+            places: Mutex::new(vec![place.clone()]),
+            signals: 0.into(),
+            parent: 0.into(),
+            image: Mutex::new(Some(Arc::new((image, pages)))),
+            proc_files,
+            heeded: Default::default(),
+        });
+        for signal in signals {
+            // Sent again, so that it stops the deputy and is passed on.
+            ptrace::tgkill(pid, pid, signal).map_err(step("keep a signal"))?;
+        }
+        Ok(Arc::new(DeputyThread::new(pid, deputy, place, slot)))
+    }
+
+    pub(super) fn offer_files(&self, image: &Image) {
+        for identity in &image.files {
+            if let Ok(file) = File::open(&identity.path) {
+                self.job.describe(identity.digest, Arc::new(file));
+            }
+        }
+    }
+}
