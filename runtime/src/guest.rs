@@ -152,7 +152,6 @@ impl Process {
     pub(crate) fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::SeqCst)
     }
-
 }
 
 /// A call that waits with a temporary signal mask: ppoll, pselect6, epoll_pwait.

@@ -77,6 +77,40 @@ fn a_process_with_a_reason_stays_at_home() {
     assert_eq!(running.finish().problems, Vec::<String>::new());
 }
 
+#[test]
+fn another_user_may_not() {
+    let running = Running::start(
+        &Case::script("sh", "echo ready; exec sleep 300").time_limit(30),
+        Way::Elsewhere,
+    );
+    running.await_output("ready");
+    let pid = running.pid().to_string();
+    let strangers = format!(
+        "dir=$(mktemp -d -p /tmp) && chmod 755 $dir && cp {} $dir && \
+         setpriv --reuid 65534 --regid 65534 --clear-groups $dir/migrate {pid} home 2>&1; \
+         echo $?; rm -r $dir",
+        mosexec().with_file_name("migrate").display()
+    );
+    // Nobody but root can be another user.
+    if nix::unistd::geteuid().is_root() {
+        let said = Command::new("sh")
+            .args(["-c", &strangers])
+            .output()
+            .expect("a shell");
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert_eq!(
+            said,
+            "migrate: user 65534 may not move processes of user 0\n1\n"
+        );
+    }
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(running.pid()),
+        nix::sys::signal::Signal::SIGTERM,
+    )
+    .expect("a process of one's own");
+    assert_eq!(running.finish().problems, Vec::<String>::new());
+}
+
 /// With a fault at this point a program runs as natively: where it was, or at home.
 fn fault(point: &str, way: Way) {
     let case = guest("moving_target").env("HOMENODE_FAULT", point);

@@ -5,6 +5,10 @@ use homenode_tests::{Case, Way, check};
 
 /// Copies our programs to where that user can read them, and runs the command as that user.
 fn as_user(case: Case, groups: &str) {
+    as_user_in(Way::Elsewhere, case, groups);
+}
+
+fn as_user_in(way: Way, case: Case, groups: &str) {
     let around = format!(
         r#"
         umask 022
@@ -21,7 +25,19 @@ fn as_user(case: Case, groups: &str) {
             "$@"
         fi"#
     );
-    check(Way::Elsewhere, &case.around(&around));
+    check(way, &case.around(&around));
+}
+
+#[test]
+fn moved_to_and_fro() {
+    let script = "import threading, time\n\
+                  def work():\n\
+                  \x20   for n in range(30): time.sleep(0.02)\n\
+                  threads = [threading.Thread(target=work) for n in range(4)]\n\
+                  [t.start() for t in threads]; [t.join() for t in threads]\n\
+                  print(sum(range(100000)))";
+    let case = Case::script("python3", script).says("4999950000");
+    as_user_in(Way::Shuffled, case, "--clear-groups");
 }
 
 #[test]

@@ -22,11 +22,7 @@ pub(super) fn set(worker: &mut Worker, thread: &Arc<Thread>, args: &[u64; 6]) ->
     let settable = (1..=64).contains(&signal)
         && ![libc::SIGKILL as u64, libc::SIGSTOP as u64].contains(&signal);
     // Else the kernel here refuses it, and home must not hear of it.
-    if new == 0
-        || !settable
-        || set_bytes != 8
-        || thread.memory().read(new, &mut action).is_err()
-    {
+    if new == 0 || !settable || set_bytes != 8 || thread.memory().read(new, &mut action).is_err() {
         return Verdict::Native;
     }
     let word = |at: usize| {
