@@ -3,12 +3,16 @@
 use image::Image;
 use image::schema::{IMAGE_BYTES_MAX, PAGES_BYTES_MAX};
 
+/// Most bytes for which room is made beforehand.
+const RESERVED_BYTES_MAX: u64 = 1 << 30;
+
 /// What has arrived so far.
 #[derive(Default)]
 pub(crate) struct Coming {
     /// Lengths that were announced: of the image, of its pages; in bytes.
     lengths: Option<[u64; 2]>,
-    bytes: Vec<u8>,
+    encoded: Vec<u8>,
+    pages: Vec<u8>,
 }
 
 impl Coming {
@@ -27,18 +31,23 @@ impl Coming {
                 return Err("an image larger than allowed");
             }
             self.lengths = Some(lengths);
+            // Only address space, until it is filled.
+            self.pages
+                .reserve(lengths[1].min(RESERVED_BYTES_MAX) as usize);
             return Ok(None);
         };
-        self.bytes.extend_from_slice(part);
-        let got = self.bytes.len() as u64;
-        if part.is_empty() || got > image_bytes + page_bytes {
+        let missing = (image_bytes - self.encoded.len() as u64) as usize;
+        let (image_part, page_part) = part.split_at(part.len().min(missing));
+        self.encoded.extend_from_slice(image_part);
+        self.pages.extend_from_slice(page_part);
+        let got = self.pages.len() as u64;
+        if part.is_empty() || got > page_bytes {
             return Err("an image of another length than announced");
         }
-        if got < image_bytes + page_bytes {
+        if (self.encoded.len() as u64) < image_bytes || got < page_bytes {
             return Ok(None);
         }
-        let pages = self.bytes.split_off(image_bytes as usize);
-        let encoded = std::mem::take(self).bytes;
+        let Coming { encoded, pages, .. } = std::mem::take(self);
         let image = Image::decode(&encoded).map_err(|_| "a malformed image")?;
         if image.page_bytes() != page_bytes {
             return Err("an image with other pages than announced");

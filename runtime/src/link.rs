@@ -16,6 +16,8 @@ use sys::patience::{Patience, UNDER_WAY};
 use crate::host::lock;
 use crate::readahead::{Descriptors, Reader};
 
+/// Most bytes for which room is made before they come.
+const RESERVED_BYTES_MAX: u64 = 1 << 30;
 /// Bytes of an image in one frame.
 const PART_BYTES: usize = 512 * 1024;
 /// Lease epoch until leases move.
@@ -180,7 +182,8 @@ impl Link {
         if length > bytes_max {
             return Err(LaneError::Refused("an image larger than allowed"));
         }
-        let mut bytes = Vec::new();
+        // Only address space, until it is filled.
+        let mut bytes = Vec::with_capacity(length.min(RESERVED_BYTES_MAX) as usize);
         while (bytes.len() as u64) < length {
             let frame = self.receive()?;
             if frame.kind != Kind::ImagePart || frame.payload.is_empty() {

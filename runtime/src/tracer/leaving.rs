@@ -317,6 +317,7 @@ impl Tracer {
                 waiting.info = info;
             }
         }
+        pages.reserve_exact(image.page_bytes() as usize);
         capture::pages(&image, process.outer, pages)?;
         Ok(image)
     }
