@@ -77,7 +77,7 @@ macro_rules! guests {
 
 guests! {
     anywhere:
-        ahead_position ahead_signals ahead_threads ahead_written
+        ahead_position ahead_signals ahead_threads
         clone_raw clone_shared daemon descriptors epoll_wait errors_descriptor errors_length
         errors_number errors_partial errors_path errors_pointer exec_arguments exec_errors
         exec_keeps exec_scripts exec_ways files_at files_basic files_big files_copy files_directory
@@ -91,7 +91,7 @@ guests! {
     needs_home:
         namespaces own_filter shared_memory shared_reading;
     sees_moves:
-        clocks pipe_large poll_select;
+        ahead_written clocks pipe_large poll_select;
     gap:
         event_fds signal_timers;
     seen_traced:
