@@ -234,6 +234,10 @@ impl Tracer {
         }
         leaving.sent = true;
         let process = Arc::clone(&threads[0].process);
+        // It may have made a child with its own memory before it stood still.
+        if let Some(reason) = self.obstacle(&process) {
+            return self.give_up(pid, &reason);
+        }
         let mut pages = Vec::new();
         let captured = self.capture(&process, &threads, &mut pages);
         let image = match captured {
