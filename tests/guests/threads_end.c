@@ -31,7 +31,8 @@ static void *exit_with(void *code)
 
 static void *exit_thread_only(void *nothing)
 {
-    pause_ms(20);
+    /* Long enough for the main thread to end first, even if the process is moved meanwhile. */
+    pause_ms(300);
     syscall(SYS_exit, 77);
     return nothing;
 }
