@@ -201,11 +201,11 @@ fn leave_critical_section(tid: i32, rseq: u64, regs: &mut Registers) -> std::io:
             _ => Err(std::io::Error::from_raw_os_error(libc::EFAULT)),
         }
     };
-    let descriptor = word(rseq + 8)?;
+    let descriptor = word(rseq.wrapping_add(8))?;
     if descriptor == 0 {
         return Ok(());
     }
-    let [start, length, abort] = [8, 16, 24].map(|offset| word(descriptor + offset));
+    let [start, length, abort] = [8, 16, 24].map(|offset| word(descriptor.wrapping_add(offset)));
     if regs.rip.wrapping_sub(start?) < length? {
         regs.rip = abort?;
     }
@@ -473,7 +473,7 @@ const STAYING: &[(&[u8; 2], &str)] = &[
 ];
 
 /// Flags of mappings and the advice of madvise(2) that sets them.
-const ADVICE: &[(&[u8; 2], i32)] = &[
+pub(crate) const ADVICE: &[(&[u8; 2], i32)] = &[
     (b"dc", libc::MADV_DONTFORK),
     (b"wf", libc::MADV_WIPEONFORK),
     (b"dd", libc::MADV_DONTDUMP),

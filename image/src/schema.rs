@@ -237,6 +237,10 @@ impl Image {
                     self.files.len()
                 ));
             }
+            let known = |advice: &i32| crate::capture::ADVICE.iter().any(|(_, a)| a == advice);
+            if !m.advice.iter().all(known) {
+                return Err(format!("mapping {:x} with unknown advice", m.start));
+            }
             last = m.end;
         }
         self.check_pages()?;

@@ -202,7 +202,7 @@ impl Shortened {
     pub fn whole(done: u64, result: i64) -> i64 {
         match result {
             _ if done == 0 => result,
-            0.. => result + done as i64,
+            0.. => result.wrapping_add(done as i64),
             // What is written is written.
             _ => done as i64,
         }
@@ -221,7 +221,7 @@ pub fn shorten(
     let deadline_ns = match unfinished.rest {
         Rest::Until(deadline_ns) => deadline_ns,
         Rest::Written(done) if writes(unfinished.nr) && done < args[2] => {
-            args[1] += done;
+            args[1] = args[1].wrapping_add(done);
             args[2] -= done;
             return Some(Shortened {
                 args,

@@ -236,12 +236,15 @@ impl Tracer {
             pid,
             reason: error.to_string(),
         })?;
-        let image = capture::running(&stopped, &mut surroundings)?;
+        let untouched = |error| still_whole(pid, error);
+        let image = capture::running(&stopped, &mut surroundings).map_err(untouched)?;
         let mut pages = Vec::with_capacity(image.page_bytes() as usize);
-        capture::pages(&image, pid, &mut pages)?;
+        capture::pages(&image, pid, &mut pages).map_err(untouched)?;
         self.offer_files(&image);
         let step = |doing| ImageError::step(doing, pid);
-        let pidfd = pidfd::open(pid).map_err(step("open the process"))?;
+        let pidfd = pidfd::open(pid)
+            .map_err(step("open the process"))
+            .map_err(untouched)?;
         let proc_files = OpenFiles::find(pid);
         self.job
             .journal
@@ -296,6 +299,18 @@ fn has_due_signal(tid: i32) -> bool {
             .unwrap_or(0)
     };
     (set("SigPnd:") | set("ShdPnd:")) & !set("SigBlk:") != 0
+}
+
+/// What has failed has changed nothing in process `pid`: it goes on here, unless
+/// it has ended.
+fn still_whole(pid: i32, error: ImageError) -> ImageError {
+    match error {
+        ended @ ImageError::Ended { .. } => ended,
+        other => ImageError::Stays {
+            pid,
+            reason: in_words(other),
+        },
+    }
 }
 
 fn in_words(error: ImageError) -> String {
