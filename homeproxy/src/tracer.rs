@@ -528,6 +528,12 @@ impl Tracer {
             self.command_over();
         }
         let result = match order {
+            // It has come home before its host's word did.
+            Order::Stop { pid, signal }
+                if !self.is_deputy(pid) && self.tracees.contains_key(&pid) =>
+            {
+                self.stop_by(pid, signal)
+            }
             Order::Cannot { pid, .. } | Order::Stop { pid, .. } | Order::End { pid, .. }
                 if !self.is_deputy(pid) =>
             {
@@ -609,7 +615,8 @@ impl Tracer {
         let Some(tracee) = self.tracees.get_mut(&pid) else {
             return Ok(());
         };
-        tracee.own_signal = Some(signal);
+        // At home every signal is the process's own.
+        tracee.own_signal = tracee.thread.is_some().then_some(signal);
         ptrace::tgkill(pid, pid, signal)
     }
 
