@@ -256,7 +256,13 @@ impl Worker {
                 return Verdict::Answer(done as i64);
             }
             let cut = self.call.was_cut();
-            let Verdict::Answer(bytes) = self.roundtrip(thread, Kind::Call, &memory, None, true)
+            // Files with a position never wait: nothing interrupts the rest.
+            let waits = pieces(row.nr) == Pieces::Write
+                && !matches!(
+                    i64::from(row.nr),
+                    libc::SYS_pwrite64 | libc::SYS_pwritev | libc::SYS_pwritev2
+                );
+            let Verdict::Answer(bytes) = self.roundtrip(thread, Kind::Call, &memory, None, waits)
             else {
                 return Verdict::Gone;
             };
