@@ -244,6 +244,7 @@ fn empty(pid: i32, at_home: i32) -> Result<Image, ImageError> {
         threads: Vec::new(),
         pending: Vec::new(),
         pages: Vec::new(),
+        later: Vec::new(),
     })
 }
 

@@ -11,6 +11,7 @@ pub mod inject;
 pub mod limits;
 pub mod maps;
 pub mod rebuild;
+pub mod postcopy;
 mod remake;
 pub mod restore;
 pub mod schema;

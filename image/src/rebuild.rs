@@ -16,6 +16,7 @@ use std::time::Duration;
 use sys::process::{Ids, InitSpec};
 use sys::ptrace::{self, Change, options};
 use sys::seccomp::Listener;
+use sys::userfault::Userfault;
 use sys::window::{Call, Geometry, Slot, Window};
 use sys::{memfd, pidfd, process, stub};
 
@@ -66,6 +67,8 @@ pub struct Body {
     pub threads: Vec<(i32, i32)>,
     /// Hears of its system calls.
     pub listener: Listener,
+    /// Serves the pages that come later, if there are any.
+    pub userfault: Option<Userfault>,
 }
 
 impl Init {
@@ -225,7 +228,8 @@ fn wait_stopped(tid: i32) -> Result<(), ImageError> {
 ///
 /// `pages` are the contents of [`Image::pages`]; `files` stand for
 /// [`Image::files`], one each; `filter` is the program from
-/// [`sys::seccomp::assemble`]. Returns the body stopped.
+/// [`sys::seccomp::assemble`]; `device` is that of [`sys::userfault::DEVICE`],
+/// if pages come later. Returns the body stopped.
 ///
 /// # Errors
 /// What failed; the half-made body is dead and reaped.
@@ -235,7 +239,13 @@ pub fn rebuild(
     pages: &[u8],
     files: &[Arc<File>],
     filter: &[[u8; 8]],
+    device: Option<&Arc<File>>,
 ) -> Result<Body, ImageError> {
+    if device.is_none() && !image.later.is_empty() {
+        return Err(ImageError::Refused(
+            "pages would come later, which this node cannot serve".into(),
+        ));
+    }
     if pages.len() as u64 != image.page_bytes() || files.len() != image.files.len() {
         return Err(ImageError::Refused(
             "pages or files do not match the image".into(),
@@ -261,15 +271,16 @@ pub fn rebuild(
         threads: vec![(pid, image.pid)],
     };
     let made = match init.window.take_slot() {
-        Some(mut slot) => builder.build(init, &mut slot, image, pages, files, filter),
+        Some(mut slot) => builder.build(init, &mut slot, image, pages, files, filter, device),
         None => Err(ImageError::Refused("no free slot in the window".into())),
     };
     let threads = builder.threads;
     match made {
-        Ok(listener) => Ok(Body {
+        Ok((listener, userfault)) => Ok(Body {
             pid,
             threads,
             listener,
+            userfault,
         }),
         Err(error) => {
             // ESRCH: it has ended by itself.
@@ -303,15 +314,18 @@ impl Builder {
         pages: &[u8],
         files: &[Arc<File>],
         filter: &[[u8; 8]],
-    ) -> Result<Listener, ImageError> {
+        device: Option<&Arc<File>>,
+    ) -> Result<(Listener, Option<Userfault>), ImageError> {
         let pid = self.pid;
         let step = move |doing| ImageError::step(doing, pid);
         start_stub(pid, self.place, slot)?;
         let mut leader = Maker::new(pid, self.place, slot);
         let end = self.place + GEOMETRY.bytes() as u64;
         leader.unmap_all_but(&[(self.place, end)]);
-        let numbers = leader.receive_files(init.socket.as_fd(), SOCKET, files)?;
-        leader.make_memory(image, pages, &numbers)?;
+        let all: Vec<Arc<File>> = files.iter().chain(device).cloned().collect();
+        let numbers = leader.receive_files(init.socket.as_fd(), SOCKET, &all)?;
+        let device = device.and_then(|_| numbers.last().copied());
+        let userfault = leader.make_memory(image, pages, &numbers, device)?;
         set_process_state(&mut leader, image)?;
         leader.set_thread_state(&image.threads[0])?;
         self.make_threads(init, &mut leader, &image.threads[1..])?;
@@ -324,7 +338,7 @@ impl Builder {
             load_registers(*tid, thread).map_err(step("load the registers"))?;
         }
         crate::limits::apply(pid, &image.limits).map_err(step("set the limits"))?;
-        Ok(listener)
+        Ok((listener, userfault))
     }
 
     /// Clones the other threads; each makes its own state and stops.

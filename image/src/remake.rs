@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use sys::ptrace::{self, Change};
 use sys::window::{BATCH_CALLS_MAX, Call, Slot};
-use sys::{fdpass, vm};
+use sys::userfault::{self, Userfault};
+use sys::{fdpass, pidfd, vm};
 
 use crate::ImageError;
 use crate::capture::from_words;
-use crate::schema::{Backing, Image, Mapping, PAGE_BYTES, SignalAction, Thread};
+use crate::schema::{Backing, Image, PAGE_BYTES, SignalAction, Thread};
 
 pub(crate) const TASK_END: u64 = 0x7fff_ffff_f000;
 pub(crate) const LOWEST: u64 = 0x1_0000;
@@ -156,18 +157,49 @@ impl<'a> Maker<'a> {
     }
 
     /// Makes the image's mappings, fills and protects them. `numbers` are those
-    /// of the image's files in the process.
+    /// of the image's files in the process; if pages of it come later, `device`
+    /// is that of [`userfault::DEVICE`]. Returns what serves those pages.
     pub(crate) fn make_memory(
         &mut self,
         image: &Image,
         pages: &[u8],
         numbers: &[u64],
-    ) -> Result<(), ImageError> {
+        device: Option<u64>,
+    ) -> Result<Option<Userfault>, ImageError> {
         self.map(image, numbers);
         self.run()?;
-        self.fill(image, pages)?;
+        let userfault = match device {
+            Some(device) if !image.later.is_empty() => Some(self.watch_missing(image, device)?),
+            _ => None,
+        };
+        self.fill(image, pages, userfault.as_ref())?;
         self.protect(image);
-        self.set_memory_layout(image)
+        self.set_memory_layout(image)?;
+        Ok(userfault)
+    }
+
+    /// From now on pages that are missing where some come later are told of.
+    fn watch_missing(&mut self, image: &Image, device: u64) -> Result<Userfault, ImageError> {
+        let tid = self.tid;
+        let step = |doing| ImageError::step(doing, tid);
+        let flags = (libc::O_CLOEXEC | libc::O_NONBLOCK) as u64;
+        let args = [device, userfault::IOC_NEW, flags];
+        self.add(libc::SYS_ioctl, &args, "make a userfault descriptor");
+        self.run()?;
+        let number = self.slot.result(0);
+        let fetched = pidfd::open(tid)
+            .and_then(|process| pidfd::getfd(process.as_fd(), number as i32))
+            .map_err(step("fetch the userfault descriptor"))?;
+        let args = [number as u64];
+        self.add(libc::SYS_close, &args, "close the userfault descriptor");
+        self.run()?;
+        let userfault =
+            Userfault::enable(fetched, false).map_err(step("agree on userfault events"))?;
+        for m in image.mappings.iter().filter(|m| image.has_later(m)) {
+            let watched = userfault.register(m.start, m.end - m.start);
+            watched.map_err(step("watch for missing pages"))?;
+        }
+        Ok(userfault)
     }
 
     fn map(&mut self, image: &Image, numbers: &[u64]) {
@@ -178,7 +210,7 @@ impl<'a> Maker<'a> {
         }
         for m in &image.mappings {
             let length = m.end - m.start;
-            let prot = if has_pages(image, m) {
+            let prot = if image.has_pages(m) && !image.has_later(m) {
                 m.prot | libc::PROT_WRITE
             } else {
                 m.prot
@@ -212,14 +244,30 @@ impl<'a> Maker<'a> {
         }
     }
 
-    fn fill(&self, image: &Image, pages: &[u8]) -> Result<(), ImageError> {
+    /// Where pages come later these are put in place by `userfault`: to write
+    /// them might put zeros beside them.
+    fn fill(
+        &self,
+        image: &Image,
+        pages: &[u8],
+        userfault: Option<&Userfault>,
+    ) -> Result<(), ImageError> {
         let mut from = 0;
+        let mut mappings = image.mappings.iter().peekable();
         for run in &image.pages {
             let bytes = (run.count * PAGE_BYTES) as usize;
+            while mappings.next_if(|m| m.end <= run.start).is_some() {}
+            let watched = userfault
+                .filter(|_| mappings.peek().is_some_and(|m| image.has_later(m)));
             let mut done = 0;
             while done < bytes {
                 let chunk = &pages[from + done..from + bytes];
-                match vm::write(self.tid, run.start + done as u64, chunk) {
+                let at = run.start + done as u64;
+                let written = match watched {
+                    Some(userfault) => userfault.copy(at, chunk),
+                    None => vm::write(self.tid, at, chunk),
+                };
+                match written {
                     Ok(n) if n > 0 => done += n,
                     Ok(_) => {
                         return Err(ImageError::step("fill memory", self.tid)(
@@ -244,7 +292,7 @@ impl<'a> Maker<'a> {
         for m in image
             .mappings
             .iter()
-            .filter(|m| m.prot & libc::PROT_WRITE == 0 && has_pages(image, m))
+            .filter(|m| m.prot & libc::PROT_WRITE == 0 && image.has_pages(m) && !image.has_later(m))
         {
             let args = [m.start, m.end - m.start, m.prot as u64];
             self.add(libc::SYS_mprotect, &args, "protect memory");
@@ -332,12 +380,6 @@ pub(crate) fn load_registers(tid: i32, thread: &Thread) -> io::Result<()> {
     ptrace::set_xstate(tid, &thread.xstate)?;
     ptrace::set_registers(tid, &regs)?;
     ptrace::set_signal_mask(tid, thread.mask)
-}
-
-/// Runs are in order and within one mapping each.
-fn has_pages(image: &Image, m: &Mapping) -> bool {
-    let first = image.pages.partition_point(|run| run.start < m.start);
-    image.pages.get(first).is_some_and(|run| run.start < m.end)
 }
 
 fn is_file(image: &Image, at: u64) -> bool {

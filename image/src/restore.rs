@@ -103,7 +103,7 @@ impl Returning<'_> {
         maker.run()?;
         let (ours, numbers) = socket_pair(&mut maker)?;
         let descriptors = maker.receive_files(ours.as_fd(), numbers[1], files)?;
-        let made = maker.make_memory(image, pages, &descriptors);
+        let made = maker.make_memory(image, pages, &descriptors, None);
         for fd in descriptors.iter().chain(&numbers) {
             maker.add(libc::SYS_close, &[*fd], "close a descriptor");
         }

@@ -7,7 +7,7 @@ use crate::files::FileIdentity;
 use crate::unfinished::Unfinished;
 
 /// Version of the image's layout; another one is refused.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// Most bytes an encoded image may have, its pages apart.
 pub const IMAGE_BYTES_MAX: usize = 16 << 20;
 /// Most bytes of pages that come with an image.
@@ -48,6 +48,9 @@ pub struct Image {
     /// address, each within one mapping. Their contents follow the image, in
     /// this order.
     pub pages: Vec<PageRun>,
+    /// Runs of further pages, as `pages`, of private anonymous memory, whose
+    /// contents come when the process runs already: [`crate::postcopy`].
+    pub later: Vec<PageRun>,
 }
 
 /// Fields of `struct prctl_mm_map`, prctl(2) PR_SET_MM_MAP.
@@ -184,6 +187,21 @@ impl Image {
         self.pages.iter().map(|run| run.count * PAGE_BYTES).sum()
     }
 
+    /// Bytes of page contents that come when the process runs already.
+    pub fn later_bytes(&self) -> u64 {
+        self.later.iter().map(|run| run.count * PAGE_BYTES).sum()
+    }
+
+    /// Whether pages of this mapping come later.
+    pub fn has_later(&self, m: &Mapping) -> bool {
+        has_runs(&self.later, m)
+    }
+
+    /// Whether pages of this mapping come with the image.
+    pub fn has_pages(&self, m: &Mapping) -> bool {
+        has_runs(&self.pages, m)
+    }
+
     /// Wire form.
     pub fn encode(&self) -> Result<Vec<u8>, ImageError> {
         bincode::serde::encode_to_vec(self, bincode::config::standard())
@@ -243,7 +261,13 @@ impl Image {
             }
             last = m.end;
         }
-        self.check_pages()?;
+        self.check_runs(&self.pages, |m| {
+            !matches!(m.backing, Backing::Vdso | Backing::Vvar)
+        })?;
+        self.check_runs(&self.later, crate::postcopy::hot::can_follow)?;
+        if self.page_bytes().saturating_add(self.later_bytes()) > PAGES_BYTES_MAX {
+            return Err(format!("{} bytes of pages", self.page_bytes()));
+        }
         if self.pid <= 1 || self.threads.first().is_none_or(|t| t.tid != self.pid) {
             return Err("no leading thread, or a pid that no guest can have".into());
         }
@@ -260,30 +284,35 @@ impl Image {
 
     /// Pages are written with our rights into a body that is not confined yet:
     /// each must lie where the image itself has put memory.
-    fn check_pages(&self) -> Result<(), String> {
+    fn check_runs(
+        &self,
+        runs: &[PageRun],
+        may_have: impl Fn(&Mapping) -> bool,
+    ) -> Result<(), String> {
         let mut mappings = self.mappings.iter().peekable();
         let mut last = 0;
-        for run in &self.pages {
+        for run in runs {
             let bytes = run.count.checked_mul(PAGE_BYTES);
             let end = bytes.and_then(|bytes| run.start.checked_add(bytes));
             let wrong = || format!("page run at {:x} out of order or bounds", run.start);
             let end = end.filter(|end| *end > run.start).ok_or_else(wrong)?;
             while mappings.next_if(|m| m.end <= run.start).is_some() {}
-            let fits = mappings.peek().is_some_and(|m| {
-                m.start <= run.start
-                    && end <= m.end
-                    && !matches!(m.backing, Backing::Vdso | Backing::Vvar)
-            });
+            let fits = mappings
+                .peek()
+                .is_some_and(|m| m.start <= run.start && end <= m.end && may_have(m));
             if !fits || run.start < last || run.start % PAGE_BYTES != 0 {
                 return Err(wrong());
             }
             last = end;
         }
-        if self.page_bytes() > PAGES_BYTES_MAX {
-            return Err(format!("{} bytes of pages", self.page_bytes()));
-        }
         Ok(())
     }
+}
+
+/// Runs are in order and within one mapping each.
+fn has_runs(runs: &[PageRun], m: &Mapping) -> bool {
+    let first = runs.partition_point(|run| run.start < m.start);
+    runs.get(first).is_some_and(|run| run.start < m.end)
 }
 
 #[cfg(test)]
@@ -330,6 +359,7 @@ mod tests {
                 .iter()
                 .map(|&(start, count)| PageRun { start, count })
                 .collect(),
+            later: Vec::new(),
         }
     }
 
@@ -354,6 +384,18 @@ mod tests {
         ] {
             assert!(decoded(hostile).is_err(), "{hostile:x?}");
         }
+    }
+
+    #[test]
+    fn pages_follow_only_where_they_can_be_missing() {
+        let later = |start, count| {
+            let mut image = image(&[]);
+            image.later = vec![PageRun { start, count }];
+            Image::decode(&image.encode().expect("an image to encode"))
+        };
+        assert!(later(0x10_1000, 2).is_ok());
+        assert!(later(0x20_0000, 1).is_err());
+        assert!(later(0x10_7000, 2).is_err());
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod ptrace;
 pub mod ready;
 pub mod seccomp;
 pub mod stub;
+pub mod userfault;
 pub mod vm;
 pub mod window;
 
