@@ -61,6 +61,7 @@ fn job() -> Arc<Job> {
         image: Mutex::new(None),
         proc_files: Default::default(),
         heeded: Default::default(),
+        kept: Default::default(),
     });
     let bound = Arc::new(DeputyThread::new(BOUND, deputy, place, slot));
     *lock(&job.threads) = HashMap::from([(BOUND, bound)]);

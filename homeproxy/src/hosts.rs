@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use lane::control::{ToHome, decode};
+use lane::pages::Opening;
 use lane::setup::RuntimeSetup;
 use lane::{Kind, Lane};
 
 use crate::job::{Job, Order};
 use crate::lanes;
+use crate::pages;
 use crate::setup::{HOME_NODE, Setup};
 
 /// Longest time a runtime may take to start.
@@ -47,6 +49,7 @@ pub(crate) fn start(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<Option<Log>
         log: setup.log.clone(),
         stats: setup.stats.is_some(),
         read_ahead: setup.read_ahead,
+        post_copy: setup.post_copy,
     };
     let program = format!("{}/homenode-runtime", setup.programs);
     let mut child = Command::new(&program)
@@ -175,6 +178,10 @@ fn greet(job: &Arc<Job>, stream: TcpStream, ready: &mpsc::Sender<()>, greeting: 
             let tid = lanes::bound_thread(&frame);
             return lanes::serve(job, sender, receiver, tid);
         }
+        Ok(frame) if frame.kind == Kind::Pages => match Opening::decode(frame.payload) {
+            Ok(opening) => return pages::serve(job, sender, receiver, opening),
+            Err(error) => return tracing::warn!("lane closed: {error}"),
+        },
         Ok(frame) if frame.kind == Kind::Inspect => return job.inspector.open(sender, receiver),
         Ok(_) => return tracing::warn!("a lane began with an unexpected frame"),
         Err(_) => return,

@@ -19,6 +19,7 @@ use sys::window::{Slot, Window};
 
 use crate::inspector::Inspector;
 use crate::journal::Journal;
+use crate::kept::Kept;
 use crate::leases::Leases;
 use crate::procfs::OpenFiles;
 use crate::readahead::Heeded;
@@ -99,8 +100,19 @@ pub(crate) struct Place {
     pub(crate) address: u64,
 }
 
-/// An image and the contents of its pages.
-pub(crate) type Captured = (Image, Vec<u8>);
+/// What was captured of a process.
+pub(crate) struct Captured {
+    pub(crate) image: Image,
+    pub(crate) contents: Contents,
+}
+
+/// Contents of an image's pages.
+pub(crate) enum Contents {
+    /// Read, since the process has none of them any more.
+    Bytes(Vec<u8>),
+    /// Still in the deputy: [`Deputy::kept`].
+    Kept,
+}
 
 /// A process whose user code is on another node.
 pub(crate) struct Deputy {
@@ -117,6 +129,8 @@ pub(crate) struct Deputy {
     /// The process, until its body runs: with it, it can go on here if it cannot
     /// there.
     pub(crate) image: Mutex<Option<Arc<Captured>>>,
+    /// Its memory, while its body does not have all of it.
+    pub(crate) kept: Kept,
     /// What it has open of procfs.
     pub(crate) proc_files: OpenFiles,
     /// What has come of the host's words about files that are read ahead.
@@ -257,6 +271,13 @@ impl Job {
         let threads = lock(&self.threads);
         let thread = threads.values().find(|thread| thread.deputy.pid == pid);
         thread.map(|thread| Arc::clone(&thread.deputy))
+    }
+
+    /// Threads of this deputy.
+    pub(crate) fn threads_of(&self, deputy: &Arc<Deputy>) -> Vec<Arc<DeputyThread>> {
+        let threads = lock(&self.threads);
+        let own = threads.values().filter(|t| Arc::ptr_eq(&t.deputy, deputy));
+        own.cloned().collect()
     }
 
     /// A file that a host may fetch.

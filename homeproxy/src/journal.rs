@@ -80,18 +80,39 @@ impl Journal {
         });
     }
 
-    /// A running process goes to `node` with so many bytes of pages.
-    pub(crate) fn departs(&self, pid: i32, node: u32, page_bytes: u64) {
+    /// A running process that stopped at `since` goes to `node` with so many
+    /// bytes of pages.
+    pub(crate) fn departs(&self, pid: i32, node: u32, page_bytes: u64, since: Instant) {
         tracing::info!(target: CALL, "[pid {pid}] +++ goes to node {node}; {page_bytes} bytes of pages +++");
-        self.note(|statistics, now_us| statistics.moved(pid, node, None, page_bytes, now_us));
+        self.note(|statistics, now_us| {
+            statistics.moved(pid, node, None, 0, now_us);
+            statistics.stopped(pid, before(now_us, since));
+        });
     }
 
-    /// A process goes on at home, where it came with so many bytes of pages.
-    pub(crate) fn came_home(&self, pid: i32, reason: &str, page_bytes: u64) {
+    /// A process that was told to stop at `since` goes on at home, where it came
+    /// with so many bytes of pages.
+    pub(crate) fn came_home(
+        &self,
+        pid: i32,
+        reason: &str,
+        page_bytes: u64,
+        since: Option<Instant>,
+    ) {
         tracing::info!(target: CALL, "[pid {pid}] +++ comes home, {reason}; {page_bytes} bytes of pages +++");
         self.note(|statistics, now_us| {
             statistics.moved(pid, HOME_NODE, Some(reason.to_owned()), page_bytes, now_us);
+            if let Some(since) = since {
+                statistics.stopped(pid, before(now_us, since));
+                statistics.running(pid, now_us);
+            }
         });
+    }
+
+    /// All of its memory is where it runs.
+    pub(crate) fn complete(&self, pid: i32) {
+        tracing::info!(target: CALL, "[pid {pid}] +++ has all of its memory there +++");
+        self.note(|statistics, now_us| statistics.complete(pid, now_us));
     }
 
     /// So many bytes of its image were sent.
@@ -163,6 +184,11 @@ impl Journal {
 }
 
 /// `SIGKILL` and so on; real-time signals have numbers only.
+/// The time of `since`, where now is `now_us`.
+fn before(now_us: u64, since: Instant) -> u64 {
+    now_us.saturating_sub(since.elapsed().as_micros() as u64)
+}
+
 fn name(signal: i32) -> String {
     Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |s| s.to_string())
 }

@@ -14,7 +14,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use abi::wire::{EXEC_WIRE_BYTES_MAX, WireCall};
-use image::deputy::{GEOMETRY, PLACES, WINDOW_STRIDE, raise_limits};
+use image::deputy::{GEOMETRY, PLACES, WINDOW_STRIDE, WINDOWS_MAX, raise_limits};
 use image::files::{FileIdentity, device_of};
 use lane::ahead::Ahead;
 use lane::{Frame, Kind, LaneError, Receiver, Sender};
@@ -26,6 +26,7 @@ use sys::window::{Call, Slot, Window};
 use crate::coming::Coming;
 use crate::direct;
 use crate::job::{DeputyThread, EXECUTED, GONE, Job, Order, Place, Returned, lock};
+use crate::pages::{self, PagesError};
 use crate::procfs;
 use crate::readahead::{self, Reading};
 
@@ -37,8 +38,6 @@ const WORDS_BYTES_MAX: usize = 4096;
 const LOWEST_RESULT: i64 = -4095;
 /// How often a waiting lane looks whether its deputy still exists.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
-/// Most windows of one deputy: 64 × 16 threads and children at once.
-const WINDOWS_MAX: u64 = 64;
 
 /// What ends a lane.
 enum End {
@@ -46,6 +45,17 @@ enum End {
     Lane(LaneError),
     /// The other side asked for nonsense.
     Malformed(&'static str),
+}
+
+impl From<PagesError> for End {
+    fn from(error: PagesError) -> End {
+        match error {
+            PagesError::Lane(error) => End::Lane(error),
+            PagesError::Malformed(what) => End::Malformed(what),
+            // What reads it next hears that it has ended.
+            PagesError::Read { .. } => End::Lane(LaneError::Closed),
+        }
+    }
 }
 
 impl From<LaneError> for End {
@@ -217,6 +227,13 @@ impl Server<'_> {
         };
         let answered = self.answer_call(frame, thread, &call, result, &mut slot);
         drop(slot);
+        // Looked at when the slot is free: who makes it due looks for a free one.
+        if thread.deputy.kept.is_due()
+            && result >= LOWEST_RESULT
+            && let Ok(mut slot) = thread.slot.try_lock()
+        {
+            thread.deputy.kept.drop_by(self.job, thread, &mut slot);
+        }
         if result == EXECUTED {
             // The process has a new thread object, window and slot.
             self.thread = self.job.thread(thread.deputy.pid);
@@ -278,24 +295,8 @@ impl Server<'_> {
         let Some(captured) = lock(&thread.deputy.image).clone() else {
             return self.answer(frame, GONE, Some(thread));
         };
-        let (image, pages) = &*captured;
-        let encoded = image
-            .encode()
-            .map_err(|_| End::Malformed("an image that cannot be encoded"))?;
-        let bytes = encoded.len() + pages.len();
-        self.job.journal.shipped(thread.deputy.pid, bytes as u64);
-        for bytes in [encoded.as_slice(), pages.as_slice()] {
-            let out = self.sender.begin();
-            out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-            self.sender
-                .send(Kind::ImagePart, frame.lease_epoch, frame.request)?;
-            for part in bytes.chunks(PART_BYTES) {
-                self.sender.begin().extend_from_slice(part);
-                self.sender
-                    .send(Kind::ImagePart, frame.lease_epoch, frame.request)?;
-            }
-        }
-        Ok(())
+        let (job, deputy) = (self.job, &thread.deputy);
+        Ok(pages::send_image(job, deputy, &captured, frame, &mut self.sender)?)
     }
 
     /// A part of the image of a process that is to go on at home. With the last

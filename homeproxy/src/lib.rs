@@ -12,6 +12,8 @@
 //! | `lanes.rs` | one thread per lane: executes a guest's calls through its deputy |
 //! | `tracer/moving.rs` | movements that somebody asked for |
 //! | `control.rs` | what tools ask of a job |
+//! | `pages.rs` | images and pages on their way to a host |
+//! | `kept.rs` | memory of a deputy until its body has all of it |
 //! | `tracer/returning.rs` | deputies that become their processes again |
 //! | `coming.rs` | the image of a process that comes home |
 //! | `direct.rs` | calls that a lane's thread answers itself |
@@ -34,9 +36,11 @@ mod hosts;
 mod inspector;
 mod job;
 mod journal;
+mod kept;
 mod lanes;
 mod leases;
 mod limits;
+mod pages;
 mod proc_text;
 mod procfs;
 mod readahead;

@@ -37,6 +37,8 @@ pub struct Setup {
     pub stats: Option<String>,
     /// Whether files may be read ahead.
     pub read_ahead: bool,
+    /// Whether a process may go on before all of its memory has come.
+    pub post_copy: bool,
     /// The command and its arguments, for the statistics; no more of them than
     /// [`COMMAND_BYTES_MAX`].
     pub command: Vec<String>,

@@ -40,6 +40,8 @@ struct Process {
     bytes: u64,
     /// Time in which it ran nowhere because it moved.
     downtime_us: u64,
+    /// Time from then until all of its memory had come.
+    transfer_us: u64,
     calls: Calls,
     /// Why it does not leave home.
     stays: Option<String>,
@@ -48,6 +50,9 @@ struct Process {
     /// When it stopped in order to move.
     #[serde(skip)]
     stopped_us: Option<u64>,
+    /// When it stopped, until its memory has come.
+    #[serde(skip)]
+    transfer_from_us: Option<u64>,
 }
 
 /// A time on one node.
@@ -152,6 +157,23 @@ impl Statistics {
             from_us: now_us,
             to_us: None,
         });
+    }
+
+    /// It stopped at `stopped_us` in order to move, or runs again already.
+    pub(crate) fn stopped(&mut self, pid: i32, stopped_us: u64) {
+        if let Some(process) = self.process(pid) {
+            process.stopped_us = Some(stopped_us);
+            process.transfer_from_us = Some(stopped_us);
+        }
+    }
+
+    /// All of its memory has come.
+    pub(crate) fn complete(&mut self, pid: i32, now_us: u64) {
+        if let Some(process) = self.process(pid)
+            && let Some(from_us) = process.transfer_from_us.take()
+        {
+            process.transfer_us += now_us.saturating_sub(from_us);
+        }
     }
 
     /// It has moved while it ran, to `node`: home for the reason given.

@@ -328,6 +328,7 @@ impl Tracer {
                 image: Mutex::new(None),
                 proc_files: parent.deputy.proc_files.inherit(),
                 heeded: Default::default(),
+                kept: Default::default(),
             })
         };
         let pid = deputy.pid;

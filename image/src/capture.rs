@@ -120,6 +120,7 @@ pub fn running(
     let lines = maps::read_with_flags(pid).map_err(step("read the mappings"))?;
     let loan = Loan::of(pid, &lines)?;
     let mut image = empty(pid, leader.at_home)?;
+    image.moved = true;
     for thread in threads {
         let mut injector = Injector::begin(thread.tid, loan)
             .map_err(ImageError::step("take over a thread", thread.tid))?;
@@ -241,6 +242,7 @@ fn empty(pid: i32, at_home: i32) -> Result<Image, ImageError> {
         files: Vec::new(),
         actions: Vec::new(),
         limits: crate::limits::of(pid).map_err(step("read the limits"))?,
+        moved: false,
         threads: Vec::new(),
         pending: Vec::new(),
         pages: Vec::new(),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use sys::limits::{self, Raised, UNLIMITED};
 use sys::pidfd;
 use sys::ptrace::{self, Change, Registers};
-use sys::window::{Call, Geometry, Slot, Window};
+use sys::window::{BATCH_CALLS_MAX, Call, Geometry, Slot, Window};
 
 use crate::ImageError;
 use crate::inject::{Injector, Loan};
@@ -35,6 +35,8 @@ pub const PLACES: [u64; 4] = [
 ];
 /// Distance between the windows of one deputy.
 pub const WINDOW_STRIDE: u64 = 64 << 20;
+/// Most windows of one deputy: 64 × 16 threads and children at once.
+pub const WINDOWS_MAX: u64 = 64;
 /// Flags of SIGCHLD that act where the children are.
 const CHILD_FLAGS: u64 = (libc::SA_NOCLDSTOP | libc::SA_NOCLDWAIT) as u64;
 const ALL_SIGNALS_BUT_TRAP: u64 = !(1 << (libc::SIGTRAP - 1));
@@ -117,7 +119,8 @@ pub struct Stood {
 
 /// Turns a process that was running, captured as `image`, into a deputy. All
 /// its threads are stopped by us; `image` has them in the order wanted for the
-/// slots. All signals of its threads are blocked then.
+/// slots. All signals of its threads are blocked then. Its memory is still
+/// there: [`to_drop`].
 ///
 /// # Errors
 /// [`ImageError::Stays`]: the process is as it was before, stopped. Another
@@ -126,10 +129,13 @@ pub fn deputise_running(image: &Image) -> Result<Stood, ImageError> {
     let pid = image.pid;
     let step = |doing| ImageError::step(doing, pid);
     let count = image.threads.len().div_ceil(GEOMETRY.slots);
-    let first = place(image, count as u64).ok_or_else(|| ImageError::Stays {
-        pid,
-        reason: "its address space has no room for the window".into(),
-    })?;
+    // While its memory is there further windows need room, too.
+    let first = place(image, WINDOWS_MAX)
+        .or_else(|| place(image, count as u64))
+        .ok_or_else(|| ImageError::Stays {
+            pid,
+            reason: "its address space has no room for the window".into(),
+        })?;
     let _limits = raise_limits(pid)?;
     let lines = crate::maps::read(pid).map_err(step("read the mappings"))?;
     let mut injector = Injector::begin(pid, Loan::of(pid, &lines)?)
@@ -170,8 +176,7 @@ pub fn deputise_running(image: &Image) -> Result<Stood, ImageError> {
     Ok(Stood { windows, slots })
 }
 
-/// Of what a process has registered with the kernel nothing stays with a
-/// deputy; then its memory goes.
+/// Of what a process has registered with the kernel nothing stays with a deputy.
 fn forget_process(
     image: &Image,
     windows: &[Standing],
@@ -209,15 +214,38 @@ fn forget_process(
         })
         .collect();
     maker.set_actions(&default)?;
-    let bytes = GEOMETRY.bytes() as u64;
-    let mut keep: Vec<_> = windows
-        .iter()
-        .map(|standing| (standing.address, standing.address + bytes))
-        .chain(arguments(image))
-        .collect();
-    keep.sort_unstable();
-    maker.unmap_all_but(&keep);
     maker.run()
+}
+
+/// Ranges of a deputy made of `image` that are dropped when nobody needs them
+/// any more: its memory, but the pages of arguments and environment. Windows
+/// and what its threads map for their calls lie elsewhere.
+pub fn to_drop(image: &Image) -> Vec<(u64, u64)> {
+    let kept = arguments(image).unwrap_or_default();
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    let parts = image.mappings.iter().flat_map(|m| {
+        [
+            (m.start, m.end.min(kept.0.max(m.start))),
+            (m.start.max(kept.1.min(m.end)), m.end),
+        ]
+    });
+    for (start, end) in parts.filter(|(start, end)| start < end) {
+        match ranges.last_mut() {
+            Some(last) if start <= last.1 => last.1 = last.1.max(end),
+            _ => ranges.push((start, end)),
+        }
+    }
+    ranges
+}
+
+/// Drops `ranges` of the deputy whose thread serves `slot`, which is in no call.
+/// Returns `false` if it has ended.
+pub fn drop_ranges(slot: &mut Slot, ranges: &[(u64, u64)]) {
+    for part in ranges.chunks(BATCH_CALLS_MAX) {
+        let unmap = |(start, end): &(u64, u64)| Call::new(libc::SYS_munmap, &[*start, end - start]);
+        slot.post(&part.iter().map(unmap).collect::<Vec<_>>());
+        slot.wait(None);
+    }
 }
 
 /// Makes a window at `address` by calls of a stopped thread.

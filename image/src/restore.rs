@@ -93,6 +93,19 @@ impl Returning<'_> {
             .inspect_err(|_| self.undo(image))
     }
 
+    /// As [`Returning::prepare`], of a deputy whose memory has not been dropped.
+    ///
+    /// # Errors
+    /// The process cannot go on here.
+    pub fn reclaim(&mut self, image: &Image) -> Result<(), ImageError> {
+        let pid = self.pid();
+        if let Some(leader) = self.threads.first_mut() {
+            let mut maker = Maker::new(pid, leader.place, leader.slot);
+            maker.set_actions(&image.actions)?;
+        }
+        self.make_threads(image)
+    }
+
     fn make(&mut self, image: &Image, pages: &[u8], files: &[Arc<File>]) -> Result<(), ImageError> {
         let (pid, kept) = (self.pid(), self.kept());
         let Some(leader) = self.threads.first_mut() else {
@@ -110,6 +123,10 @@ impl Returning<'_> {
         maker.run()?;
         made?;
         maker.set_actions(&image.actions)?;
+        self.make_threads(image)
+    }
+
+    fn make_threads(&mut self, image: &Image) -> Result<(), ImageError> {
         for (own, thread) in self.threads.iter_mut().zip(&image.threads) {
             let mut maker = Maker::new(own.tid, own.place, own.slot);
             maker.set_thread_state(thread)?;

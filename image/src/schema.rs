@@ -40,6 +40,9 @@ pub struct Image {
     pub actions: Vec<SignalAction>,
     /// Limits that act where the memory and the CPU time are used.
     pub limits: Vec<MemoryLimit>,
+    /// It was running before: until all of its memory has come it is kept where it
+    /// comes from.
+    pub moved: bool,
     /// Threads; the leader first.
     pub threads: Vec<Thread>,
     /// Signals that wait, oldest first.
@@ -353,6 +356,7 @@ mod tests {
             files: Vec::new(),
             actions: Vec::new(),
             limits: Vec::new(),
+            moved: false,
             threads: vec![thread],
             pending: Vec::new(),
             pages: pages

@@ -119,6 +119,15 @@ pub enum Kind {
     /// Answer to [`Return`](Self::Return): why the process cannot go on at home, in words; empty
     /// if it does.
     Returned = 25,
+    /// Host to home: this lane is about [pages that follow](crate::pages) an image.
+    Pages = 26,
+    /// Pages of a process; without any: these were all.
+    Parcel = 27,
+    /// Host to home: the process misses [these pages](crate::pages::Wanted); answered by a
+    /// [`Parcel`](Self::Parcel).
+    Wanted = 28,
+    /// The host has all pages; answered by the same, when home has dropped them.
+    Complete = 29,
 }
 
 impl Kind {

@@ -25,6 +25,7 @@
 //! | `sender.rs`, `receiver.rs` | the two directions |
 //! | `lane.rs` | both directions together |
 //! | `ahead.rs` | what is said about files that are read ahead |
+//! | `pages.rs` | what is said about pages that follow their image |
 //! | `control.rs` | messages of the control lane and their codec |
 //! | `setup.rs` | what a runtime is told at its start |
 //! | `log.rs` | the form of log lines at both ends |
@@ -41,6 +42,7 @@ mod handshake;
 pub mod inspect;
 mod lane;
 pub mod log;
+pub mod pages;
 mod receiver;
 mod seal;
 mod secret;

@@ -24,4 +24,6 @@ pub struct RuntimeSetup {
     pub stats: bool,
     /// Whether files may be read ahead.
     pub read_ahead: bool,
+    /// Whether a process may go on before all of its memory has come.
+    pub post_copy: bool,
 }

@@ -43,6 +43,9 @@ pub(crate) struct Args {
     /// Send no content of files before it is asked for: no leases are taken at home
     #[arg(long)]
     pub(crate) no_read_ahead: bool,
+    /// Let a process that moves go on only when all of its memory has been copied
+    #[arg(long)]
+    pub(crate) no_post_copy: bool,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,

@@ -11,6 +11,7 @@ use sys::ptrace::SignalInfo;
 use crate::host::lock;
 use crate::link::Link;
 use crate::memory::{BodyMemory, MemoryFiles};
+use crate::pager::Pages;
 use crate::pool::Pool;
 use crate::readahead::Descriptors;
 use crate::stats::Calls;
@@ -80,6 +81,8 @@ pub(crate) struct Process {
     pub(crate) memory_shared: Arc<()>,
     /// Its calls since home was told last; `None`: nobody wants to know.
     pub(crate) calls: Option<Mutex<Calls>>,
+    /// How far its pages are.
+    pub(crate) pages: Pages,
     /// Its descriptors, as far as files are read ahead.
     pub(crate) ahead: Arc<Descriptors>,
 }
@@ -109,6 +112,7 @@ impl Process {
             remains: Mutex::default(),
             memory_shared,
             calls: stats.then(Mutex::default),
+            pages: Pages::default(),
             ahead: Arc::default(),
         }
     }

@@ -69,6 +69,8 @@ pub(crate) enum Order {
         outer: i32,
         result: Result<(), String>,
     },
+    /// All pages of this process (pid at home) have come.
+    PagesHere { pid: i32 },
     /// From home.
     Home(ToHost),
     /// The program goes on at home: the body ends without a word (home pid).
@@ -91,6 +93,8 @@ pub(crate) struct Host {
     pub(crate) observed: bool,
     pub(crate) bell: Bell,
     pub(crate) helpers: Helpers,
+    /// Serves pages that come later, if this node can.
+    pub(crate) userfaults: Option<Arc<File>>,
     pub(crate) files: LocalFiles,
     /// Files that are read ahead.
     pub(crate) streams: Arc<Streams>,
@@ -128,6 +132,10 @@ impl Host {
             observed: setup.stats || observe::is_logged(),
             bell,
             helpers: Helpers::new(),
+            userfaults: sys::userfault::device()
+                .ok()
+                .filter(|_| setup.post_copy)
+                .map(Arc::new),
             files: LocalFiles::default(),
             streams: Streams::new(setup.read_ahead),
             threads: Mutex::new(HashMap::new()),
@@ -195,7 +203,7 @@ impl Host {
 
     /// Fetches the image of the process that `link` is bound to, and its files.
     pub(crate) fn arrival(&self, mut link: Link) -> Result<Arrival, LaneError> {
-        let (image, pages) = link.fetch_image()?;
+        let (image, pages) = link.fetch_image(self.userfaults.is_some())?;
         let files = image
             .files
             .iter()

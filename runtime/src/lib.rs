@@ -7,6 +7,7 @@
 //! | `link.rs` | the host's end of a lane: requests and their answers |
 //! | `memory.rs` | a guest's memory |
 //! | `inspect.rs` | what home asks about bodies |
+//! | `pager.rs` | pages of a body that come when it runs already |
 //! | `pool.rs` | threads that hear of forwarded calls |
 //! | `forward.rs` | the hot path: one call, from notification to answer |
 //! | `readahead.rs`, `readahead/` | reads of what home has sent before it was asked |
@@ -29,6 +30,7 @@ mod inspect;
 mod link;
 mod memory;
 mod observe;
+mod pager;
 mod pool;
 mod readahead;
 mod signals;

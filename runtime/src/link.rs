@@ -156,11 +156,12 @@ impl Link {
         })
     }
 
-    /// The image of the bound process and the contents of its pages.
-    pub(crate) fn fetch_image(&mut self) -> Result<(Image, Vec<u8>), LaneError> {
+    /// The image of the bound process and the contents of its pages. `later`:
+    /// some may come when it runs already.
+    pub(crate) fn fetch_image(&mut self, later: bool) -> Result<(Image, Vec<u8>), LaneError> {
         self.request += 1;
         let mut sender = lock(&self.sender);
-        sender.begin();
+        sender.begin().push(u8::from(later));
         sender.send(Kind::FetchImage, EPOCH, self.request)?;
         drop(sender);
         let encoded = self.receive_parts(IMAGE_BYTES_MAX as u64)?;

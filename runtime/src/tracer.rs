@@ -10,6 +10,7 @@ use abi::row::Route;
 use abi::{filter, row};
 use anyhow::Context;
 use image::ImageError;
+use image::postcopy::filler::Filler;
 use image::rebuild::{self, Init};
 use image::schema::SignalAction;
 use image::unfinished::Shortenings;
@@ -23,6 +24,7 @@ use crate::guest::{Borrowed, Disposition, Dispositions, Process, Thread};
 use crate::host::{Arrival, Host, Order, lock};
 use crate::link::GONE;
 use crate::memory::{BodyMemory, MemoryFiles};
+use crate::pager::{self, Pages, Stage};
 use crate::pool::Pool;
 use crate::{readahead, signals, stats};
 use leaving::{Leaving, make_again};
@@ -57,6 +59,9 @@ pub(crate) struct Tracer {
     leaders: HashMap<i32, Arc<Process>>,
     /// Processes (pid at home) that are on their way home.
     leaving: HashMap<i32, Leaving>,
+    /// Processes (pid at home) that home wants back as soon as all of their
+    /// pages have come.
+    recall_later: HashSet<i32>,
     /// Threads that make an interrupted call again.
     shortenings: Shortenings,
 }
@@ -80,6 +85,7 @@ impl Tracer {
             frozen: HashMap::new(),
             leaders: HashMap::new(),
             leaving: HashMap::new(),
+            recall_later: HashSet::new(),
             shortenings: Shortenings::default(),
         })
     }
@@ -184,6 +190,7 @@ impl Tracer {
         self.leaders.remove(&outer);
         self.frozen.remove(&process.pid);
         self.leaving.remove(&process.pid);
+        self.recall_later.remove(&process.pid);
         stats::report(&self.host, &process);
         if let Some(arrival) = self.arrivals.remove(&process.pid) {
             self.settle(arrival);
@@ -227,18 +234,26 @@ impl Tracer {
         let pid = image.pid;
         let made = lane::fault::point("rebuild")
             .map_err(ImageError::step("make a body", pid))
-            .and_then(|()| rebuild::rebuild(&mut self.init, &image, &pages, &files, &self.filter));
+            .and_then(|()| {
+                let device = self.host.userfaults.as_ref();
+                let (init, filter) = (&mut self.init, &self.filter);
+                rebuild::rebuild(init, &image, &pages, &files, filter, device)
+            });
         match made {
             Ok(body) => {
                 let pool = Pool::new(body.listener);
-                let process = Arc::new(Process::new(
+                let mut process = Process::new(
                     pid,
                     body.pid,
                     Arc::clone(&pool),
                     dispositions(&image.actions),
                     Arc::default(),
                     self.host.stats,
-                ));
+                );
+                if image.moved {
+                    process.pages = Pages::coming();
+                }
+                let process = Arc::new(process);
                 self.leaders.insert(body.pid, Arc::clone(&process));
                 for (index, link) in links.into_iter().enumerate() {
                     let (outer, tid) = body.threads[index];
@@ -256,6 +271,10 @@ impl Tracer {
                     }
                 }
                 self.host.tell_home(&ToHome::Running { pid });
+                if image.moved {
+                    let filler = body.userfault.map(|u| Filler::new(u, &image.later));
+                    pager::start(&self.host, &process, filler);
+                }
             }
             Err(error) => self.host.tell_home(&ToHome::Cannot {
                 pid,
@@ -621,6 +640,11 @@ impl Tracer {
                 decided,
             } => self.asked_to_return(pid, reason, decided),
             Order::Returned { outer, result } => self.returned(outer, result),
+            Order::PagesHere { pid } => {
+                if self.recall_later.remove(&pid) {
+                    self.recall(pid);
+                }
+            }
             Order::Home(message) => self.told_by_home(message),
             Order::Over => {}
         }
@@ -696,6 +720,10 @@ fn is_executed_here(nr: u32) -> bool {
 
 /// Makes the deputy fork. Returns the pid of its child, or -errno.
 fn ask_home(host: &Host, thread: &Thread, birth: &Birth) -> i64 {
+    if !birth.shares_memory() {
+        // What is missing would be missing in the child, too, and nobody would know.
+        thread.process.pages.wait_for(Stage::Alone);
+    }
     let mut call = abi::marshal::Marshalled::new();
     let memory = thread.memory();
     if !birth.marshal_home(&mut call, memory) {

@@ -87,6 +87,12 @@ impl Userfault {
         Ok(userfault)
     }
 
+    /// Another descriptor for the same memory.
+    pub fn try_clone(&self) -> io::Result<Userfault> {
+        let fd = self.fd.try_clone()?;
+        Ok(Userfault { fd })
+    }
+
     /// From now on a missing page of this range is told of: of private
     /// anonymous memory.
     pub fn register(&self, start: u64, bytes: u64) -> io::Result<()> {

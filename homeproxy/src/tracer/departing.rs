@@ -24,7 +24,8 @@ use sys::{pidfd, process};
 
 use super::returning::Signals;
 use super::{Tracer, home_options};
-use crate::job::{Deputy, DeputyThread, Place, lock};
+use crate::job::{Captured, Contents, Deputy, DeputyThread, Place, lock};
+use crate::kept::Kept;
 use crate::procfs::OpenFiles;
 use crate::readahead::Heeded;
 use crate::setup::HOME_NODE;
@@ -39,7 +40,8 @@ pub(super) struct Departing {
     held: HashSet<i32>,
     /// Calls that threads were in.
     unfinished: HashMap<i32, Unfinished>,
-    until: Instant,
+    /// When they were told to stop.
+    since: Instant,
 }
 
 impl Tracer {
@@ -75,7 +77,7 @@ impl Tracer {
         let departing = Departing {
             held: HashSet::new(),
             unfinished: threads.iter().filter_map(wait).collect(),
-            until: Instant::now() + STILL_TIMEOUT,
+            since: Instant::now(),
         };
         self.departing.insert(pid, departing);
         for tid in threads {
@@ -135,10 +137,13 @@ impl Tracer {
         if threads.is_empty() || !threads.iter().all(|tid| departing.held.contains(tid)) {
             return;
         }
-        let Some(Departing { unfinished, .. }) = self.departing.remove(&pid) else {
+        let Some(Departing {
+            unfinished, since, ..
+        }) = self.departing.remove(&pid)
+        else {
             return;
         };
-        let Err(error) = self.leave(pid, &threads, &unfinished) else {
+        let Err(error) = self.leave(pid, &threads, &unfinished, since) else {
             return;
         };
         match error {
@@ -173,7 +178,7 @@ impl Tracer {
         let late: Vec<i32> = self
             .departing
             .iter()
-            .filter(|(_, departing)| departing.until <= now)
+            .filter(|(_, departing)| departing.since + STILL_TIMEOUT <= now)
             .map(|(pid, _)| *pid)
             .collect();
         for pid in late {
@@ -191,7 +196,7 @@ impl Tracer {
     pub(super) fn departures_until(&self) -> Option<Instant> {
         self.departing
             .values()
-            .map(|departing| departing.until)
+            .map(|departing| departing.since + STILL_TIMEOUT)
             .min()
     }
 
@@ -201,6 +206,7 @@ impl Tracer {
         pid: i32,
         threads: &[i32],
         unfinished: &HashMap<i32, Unfinished>,
+        since: Instant,
     ) -> std::result::Result<(), ImageError> {
         capture::may_leave(pid)?;
         let mut stopped: Vec<StoppedThread> = threads
@@ -238,8 +244,6 @@ impl Tracer {
         })?;
         let untouched = |error| still_whole(pid, error);
         let image = capture::running(&stopped, &mut surroundings).map_err(untouched)?;
-        let mut pages = Vec::with_capacity(image.page_bytes() as usize);
-        capture::pages(&image, pid, &mut pages).map_err(untouched)?;
         self.offer_files(&image);
         let step = |doing| ImageError::step(doing, pid);
         let pidfd = pidfd::open(pid)
@@ -248,7 +252,7 @@ impl Tracer {
         let proc_files = OpenFiles::find(pid);
         self.job
             .journal
-            .departs(pid, self.job.node, pages.len() as u64);
+            .departs(pid, self.job.node, image.page_bytes(), since);
         for tid in threads {
             // A deputy never outlives its proxy.
             let options = home_options(&self.job) | options::EXITKILL;
@@ -265,7 +269,11 @@ impl Tracer {
             places: Mutex::new(places.clone()),
             signals: 0.into(),
             parent: 0.into(),
-            image: Mutex::new(Some(Arc::new((image, pages)))),
+            kept: Kept::of(&image),
+            image: Mutex::new(Some(Arc::new(Captured {
+                image,
+                contents: Contents::Kept,
+            }))),
             heeded: Heeded::default(),
             proc_files,
         });

@@ -12,7 +12,7 @@ use sys::pidfd;
 use sys::ptrace::{self, options};
 
 use super::{Result, Tracer, home_options};
-use crate::job::{Deputy, DeputyThread, EXECUTED, GONE, Place, STAYS, lock};
+use crate::job::{Captured, Contents, Deputy, DeputyThread, EXECUTED, GONE, Place, STAYS, lock};
 use crate::procfs::OpenFiles;
 use crate::setup::HOME_NODE;
 
@@ -115,9 +115,13 @@ impl Tracer {
             places: Mutex::new(vec![place.clone()]),
             signals: 0.into(),
             parent: 0.into(),
-            image: Mutex::new(Some(Arc::new((image, pages)))),
+            image: Mutex::new(Some(Arc::new(Captured {
+                image,
+                contents: Contents::Bytes(pages),
+            }))),
             proc_files,
             heeded: Default::default(),
+            kept: Default::default(),
         });
         for signal in signals {
             // Sent again, so that it stops the deputy and is passed on.

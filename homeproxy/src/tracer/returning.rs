@@ -15,6 +15,7 @@ use std::fs::File;
 use std::mem;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
+use std::time::Instant;
 
 use image::restore::{self, Returning};
 use image::{Image, ImageError};
@@ -23,12 +24,21 @@ use sys::ptrace::{self, Change};
 use sys::window::Slot;
 
 use super::{Result, Tracer, home_options};
-use crate::job::{DeputyThread, Returned, lock};
+use crate::job::{Contents, DeputyThread, Returned, lock};
 
 /// All that can be, but SIGCONT, and those by which a terminal stops who is not
 /// in the foreground: blocked, they are an error of the call.
 const HELD_SIGNALS: u64 =
     !(1 << (libc::SIGTTIN - 1) | 1 << (libc::SIGTTOU - 1) | 1 << (libc::SIGCONT - 1));
+
+/// Where the memory of a process is that is to be made of its deputy.
+#[derive(Clone, Copy)]
+enum Memory<'a> {
+    /// Its host has sent it: contents of its image's pages.
+    Sent(&'a [u8]),
+    /// It has never gone.
+    Kept,
+}
 
 /// What is to be done with a thread's signals at its next stop.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,8 +59,8 @@ pub(super) struct Expected {
     binds: bool,
     /// Threads whose signals are not held back yet.
     open: HashSet<i32>,
-    /// The host has been told to send it.
-    recalled: bool,
+    /// When the host was told to send it.
+    recalled: Option<Instant>,
     /// Signals that cannot be held back otherwise.
     stops: Vec<i32>,
 }
@@ -58,7 +68,7 @@ pub(super) struct Expected {
 impl Expected {
     /// Whether the host has been told to send it: it takes no signals any more.
     pub(super) fn recalled(&self) -> bool {
-        self.recalled
+        self.recalled.is_some()
     }
 
     /// Keeps a signal that cannot be held back, until the process is here.
@@ -93,7 +103,7 @@ impl Tracer {
             reason,
             binds,
             open: threads.iter().copied().collect(),
-            recalled: false,
+            recalled: None,
             stops: Vec::new(),
         };
         self.expected.insert(pid, expected);
@@ -135,7 +145,8 @@ impl Tracer {
     pub(super) fn is_held(&mut self, pid: i32, tid: i32) {
         if let Some(expected) = self.expected.get_mut(&pid) {
             expected.open.remove(&tid);
-            if expected.open.is_empty() && !mem::replace(&mut expected.recalled, true) {
+            if expected.open.is_empty() && expected.recalled.is_none() {
+                expected.recalled = Some(Instant::now());
                 self.job.tell_host(&ToHost::CallHome { pid });
             }
         }
@@ -198,7 +209,7 @@ impl Tracer {
             pages,
             answer,
         } = returned;
-        let made = self.restore(pid, &image, &pages);
+        let made = self.restore(pid, &image, Memory::Sent(&pages));
         let (threads, stops) = match made {
             Ok(made) => made,
             Err(error) => {
@@ -247,7 +258,7 @@ impl Tracer {
             leader.bound = Some(expected.reason.clone());
         }
         let journal = &self.job.journal;
-        journal.came_home(pid, &expected.reason, page_bytes);
+        journal.came_home(pid, &expected.reason, page_bytes, expected.recalled);
         self.moved(pid, &Ok(()));
         for signal in expected.stops.into_iter().chain(stops) {
             // ESRCH: killed meanwhile.
@@ -294,14 +305,18 @@ impl Tracer {
             reason: format!("its host could not run it: {reason}"),
             binds: false,
             open: HashSet::new(),
-            recalled: true,
+            recalled: Some(Instant::now()),
             stops,
         };
         self.expected.insert(pid, expected);
-        let (image, pages) = &*captured;
-        match self.restore(pid, image, pages) {
+        let image = &captured.image;
+        let memory = match &captured.contents {
+            Contents::Bytes(pages) => Memory::Sent(pages),
+            Contents::Kept => Memory::Kept,
+        };
+        match self.restore(pid, image, memory) {
             Ok((threads, stops)) => {
-                self.go_on_here(pid, image, pages.len() as u64, &threads, stops);
+                self.go_on_here(pid, image, image.page_bytes(), &threads, stops);
                 Ok(())
             }
             Err(error) => {
@@ -320,14 +335,13 @@ impl Tracer {
         &mut self,
         pid: i32,
         image: &Image,
-        pages: &[u8],
+        memory: Memory<'_>,
     ) -> std::result::Result<(Vec<Arc<DeputyThread>>, Vec<i32>), ImageError> {
         let refuse = |why: &str| ImageError::Refused(why.to_owned());
-        if !self.expected.get(&pid).is_some_and(|e| e.recalled) {
+        if !self.expected.get(&pid).is_some_and(Expected::recalled) {
             return Err(refuse("it was not recalled"));
         }
         let threads = self.image_threads(pid, image)?;
-        let files = self.image_files(image)?;
         let deputy = &threads[0].deputy;
         let windows = lock(&deputy.places).iter().map(|p| p.address).collect();
         let mut slots: Vec<MutexGuard<'_, Slot>> = threads
@@ -347,7 +361,12 @@ impl Tracer {
                 .collect(),
             windows,
         };
-        returning.prepare(image, pages, &files)?;
+        match memory {
+            Memory::Sent(pages) => {
+                returning.prepare(image, pages, &self.image_files(image)?)?;
+            }
+            Memory::Kept => returning.reclaim(image)?,
+        }
         if let Err(fault) = lane::fault::point("restore") {
             returning.undo(image);
             return Err(ImageError::step("make the process", pid)(fault));

@@ -51,6 +51,19 @@ impl Filler {
         self.missing.is_empty()
     }
 
+    /// What of a gap is missing still. If its first page is not, who waits for it
+    /// is woken.
+    ///
+    /// # Errors
+    /// The process has gone.
+    pub fn still_missing(&self, gap: Gap) -> io::Result<Option<Gap>> {
+        let missing = self.missing.at(gap.at, gap.bytes);
+        if missing.is_none() {
+            self.userfault.wake(gap.at, PAGE_BYTES)?;
+        }
+        Ok(missing)
+    }
+
     /// Puts the pages of a parcel in place that are still missing. Once more
     /// with the same parcel does no harm.
     ///

@@ -28,6 +28,7 @@ use sys::ptrace::{self, Registers};
 use super::{Result, Tracer};
 use crate::guest::{Process, Thread};
 use crate::host::{Decision, Host, Order, lock};
+use crate::pager::Stage;
 use crate::{readahead, signals, stats};
 
 const ENOSYS: i64 = -(libc::ENOSYS as i64);
@@ -128,6 +129,10 @@ impl Tracer {
         };
         if let Some(reason) = refusal {
             return self.give_up(pid, &reason);
+        }
+        if !self.process(pid).is_some_and(|p| p.pages.are(Stage::Here)) {
+            self.recall_later.insert(pid);
+            return;
         }
         let leaving = self.leaving.entry(pid).or_default();
         leaving.recalled = true;

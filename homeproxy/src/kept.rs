@@ -1,0 +1,111 @@
+//! Memory that a deputy keeps until its body has all of it.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use image::Image;
+use image::deputy::to_drop;
+use image::schema::PageRun;
+use sys::window::{BATCH_CALLS_MAX, Call, Slot};
+
+use crate::job::{Deputy, DeputyThread, Job, lock};
+
+/// How often it is looked whether the deputy still exists.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The memory of a process, in its deputy.
+#[derive(Default)]
+pub(crate) struct Kept {
+    state: AtomicU8,
+    ranges: Vec<(u64, u64)>,
+    /// Pages that its host may still ask for.
+    later: Mutex<Arc<[PageRun]>>,
+    lock: Mutex<()>,
+    changed: Condvar,
+}
+
+const NOT_HERE: u8 = 0;
+const HERE: u8 = 1;
+/// Nobody needs it any more: the next of its threads that can drops it.
+const DUE: u8 = 2;
+
+impl Kept {
+    /// That of a process that has just become a deputy.
+    pub(crate) fn of(image: &Image) -> Kept {
+        Kept {
+            state: HERE.into(),
+            ranges: to_drop(image),
+            ..Kept::default()
+        }
+    }
+
+    /// Whether it is here.
+    pub(crate) fn is_here(&self) -> bool {
+        self.state.load(Ordering::SeqCst) != NOT_HERE
+    }
+
+    /// Whether a thread that is in no call is to drop it.
+    pub(crate) fn is_due(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == DUE
+    }
+
+    /// These pages follow the image.
+    pub(crate) fn follow(&self, later: &[PageRun]) {
+        *lock(&self.later) = later.into();
+    }
+
+    /// Pages that follow the image.
+    pub(crate) fn later(&self) -> Arc<[PageRun]> {
+        Arc::clone(&lock(&self.later))
+    }
+
+    /// Nobody needs it any more. Returns when it has been dropped, which is
+    /// when one of the deputy's threads is in no call, or `false` if the
+    /// deputy is none any more.
+    pub(crate) fn give_up(&self, job: &Job, deputy: &Arc<Deputy>) -> bool {
+        let due = self
+            .state
+            .compare_exchange(HERE, DUE, Ordering::SeqCst, Ordering::SeqCst);
+        if due == Err(NOT_HERE) {
+            return true;
+        }
+        for thread in job.threads_of(deputy) {
+            if let Ok(mut slot) = thread.slot.try_lock() {
+                self.drop_by(job, &thread, &mut slot);
+            }
+        }
+        let mut guard = lock(&self.lock);
+        while self.is_here() {
+            if job.threads_of(deputy).is_empty() {
+                return false;
+            }
+            let waited = self.changed.wait_timeout(guard, LOOK_INTERVAL);
+            guard = waited.map_or_else(|error| error.into_inner().0, |(guard, _)| guard);
+        }
+        true
+    }
+
+    /// If it is due, drops it by a thread that is in no call and serves `slot`.
+    pub(crate) fn drop_by(&self, job: &Job, thread: &DeputyThread, slot: &mut Slot) {
+        let mine = self
+            .state
+            .compare_exchange(DUE, HERE, Ordering::SeqCst, Ordering::SeqCst);
+        if mine.is_err() {
+            return;
+        }
+        for part in self.ranges.chunks(BATCH_CALLS_MAX) {
+            let unmap =
+                |(start, end): &(u64, u64)| Call::new(libc::SYS_munmap, &[*start, end - start]);
+            slot.post(&part.iter().map(unmap).collect::<Vec<_>>());
+            while !slot.wait(Some(LOOK_INTERVAL)) {
+                if job.thread(thread.tid).is_none() {
+                    return;
+                }
+            }
+        }
+        self.state.store(NOT_HERE, Ordering::SeqCst);
+        drop(lock(&self.lock));
+        self.changed.notify_all();
+    }
+}

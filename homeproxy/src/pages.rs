@@ -1,0 +1,184 @@
+//! Images and pages on their way to a host.
+//!
+//! 1. The image is fetched on its leader's lane, with the pages that must be
+//!    there when the process goes on. Where the host can do without some for a
+//!    while, those follow.
+//! 2. On a lane of their own all that follow are sent, in order; on another
+//!    those that the process misses meanwhile ([`serve`]).
+//! 3. The host has all: the deputy's memory, which they were read from, is
+//!    dropped.
+
+use std::sync::Arc;
+
+use image::Image;
+use image::postcopy::hot::{LATER_BYTES_MIN, split_later};
+use image::postcopy::parcel::CONTENT_BYTES_MAX;
+use image::postcopy::source::Source;
+use image::schema::{PAGE_BYTES, PageRun};
+use lane::pages::{Opening, Wanted, Which};
+use lane::{Frame, Kind, LaneError, Receiver, Sender};
+
+use crate::job::{Captured, Contents, Deputy, Job};
+
+/// Why pages were not sent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PagesError {
+    /// The lane.
+    #[error(transparent)]
+    Lane(#[from] LaneError),
+    /// The deputy cannot be read: it has ended, mostly.
+    #[error("read the pages of process {pid}: {source}")]
+    Read {
+        /// The process.
+        pid: i32,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The host asked for nonsense.
+    #[error("{0}")]
+    Malformed(&'static str),
+}
+
+/// Sends the image of `deputy`, as an answer to `frame`: the image, then the
+/// pages that come with it, each after its length. `later`: others may follow.
+pub(crate) fn send_image(
+    job: &Job,
+    deputy: &Deputy,
+    captured: &Captured,
+    frame: &Frame<'_>,
+    sender: &mut Sender,
+) -> Result<(), PagesError> {
+    let mut image: Image = captured.image.clone();
+    if frame.payload == [1] && matches!(captured.contents, Contents::Kept) {
+        split_later(&mut image, later_bytes_min());
+    }
+    deputy.kept.follow(&image.later);
+    let refuse = |_| PagesError::Malformed("an image that cannot be encoded");
+    let encoded = image.encode().map_err(refuse)?;
+    let page_bytes = image.page_bytes();
+    job.journal
+        .shipped(deputy.pid, encoded.len() as u64 + page_bytes);
+    send_parts(&encoded, frame, sender)?;
+    if let Contents::Bytes(pages) = &captured.contents {
+        return send_parts(pages, frame, sender);
+    }
+    sender.begin().extend_from_slice(&page_bytes.to_le_bytes());
+    sender.send(Kind::ImagePart, frame.lease_epoch, frame.request)?;
+    let pid = deputy.pid;
+    let mut source = Source::new(pid, &image.pages);
+    loop {
+        let more = source
+            .contents(sender.begin())
+            .map_err(|source| PagesError::Read { pid, source })?;
+        if !more {
+            return Ok(());
+        }
+        sender.send(Kind::ImagePart, frame.lease_epoch, frame.request)?;
+    }
+}
+
+/// A length, then so many bytes.
+fn send_parts(bytes: &[u8], frame: &Frame<'_>, sender: &mut Sender) -> Result<(), PagesError> {
+    let length = (bytes.len() as u64).to_le_bytes();
+    for part in std::iter::once(&length[..]).chain(bytes.chunks(CONTENT_BYTES_MAX)) {
+        sender.begin().extend_from_slice(part);
+        sender.send(Kind::ImagePart, frame.lease_epoch, frame.request)?;
+    }
+    Ok(())
+}
+
+/// From how many bytes on pages follow their image. `HOMENODE_LATER_MIN` is for
+/// tests.
+fn later_bytes_min() -> u64 {
+    let wanted = std::env::var("HOMENODE_LATER_MIN").ok();
+    wanted
+        .and_then(|bytes| bytes.parse().ok())
+        .unwrap_or(LATER_BYTES_MIN)
+}
+
+/// Serves a lane that is about pages, until it ends.
+pub(crate) fn serve(job: &Arc<Job>, sender: Sender, receiver: Receiver, opening: Opening) {
+    let pid = opening.pid;
+    let Some(deputy) = job.deputy(pid) else {
+        return tracing::debug!("pages of process {pid}, which is no deputy");
+    };
+    let served = match opening.which {
+        Which::All => send_later(&deputy, sender, receiver, |receiver, sender| {
+            complete(job, &deputy, receiver, sender)
+        }),
+        Which::Wanted => send_wanted(&deputy, sender, receiver),
+        Which::None => complete(job, &deputy, receiver, sender),
+    };
+    match served {
+        Ok(()) | Err(PagesError::Lane(LaneError::Closed)) => {}
+        Err(error) => tracing::debug!("lane for pages of process {pid}: {error}"),
+    }
+}
+
+/// All that follow, in order; an empty parcel at the end.
+fn send_later(
+    deputy: &Deputy,
+    mut sender: Sender,
+    receiver: Receiver,
+    then: impl FnOnce(Receiver, Sender) -> Result<(), PagesError>,
+) -> Result<(), PagesError> {
+    let pid = deputy.pid;
+    let later = deputy.kept.later();
+    let mut source = Source::new(pid, &later);
+    loop {
+        let more = source
+            .parcel(sender.begin())
+            .map_err(|source| PagesError::Read { pid, source })?;
+        sender.send(Kind::Parcel, 0, 0)?;
+        if !more {
+            return then(receiver, sender);
+        }
+    }
+}
+
+/// Those that are asked for.
+fn send_wanted(
+    deputy: &Deputy,
+    mut sender: Sender,
+    mut receiver: Receiver,
+) -> Result<(), PagesError> {
+    let pid = deputy.pid;
+    let later = deputy.kept.later();
+    let source = Source::new(pid, &later);
+    loop {
+        let frame = receiver.recv()?;
+        let request = frame.request;
+        let wanted = Wanted::decode(frame.payload)?;
+        let run = PageRun {
+            start: wanted.start,
+            count: wanted.bytes / PAGE_BYTES,
+        };
+        source
+            .wanted(run, sender.begin())
+            .map_err(|error| match error.kind() {
+                std::io::ErrorKind::InvalidInput => {
+                    PagesError::Malformed("pages that do not follow")
+                }
+                _ => PagesError::Read { pid, source: error },
+            })?;
+        sender.send(Kind::Parcel, 0, request)?;
+    }
+}
+
+/// The host says when it has all; answered when the memory is dropped.
+fn complete(
+    job: &Job,
+    deputy: &Arc<Deputy>,
+    mut receiver: Receiver,
+    mut sender: Sender,
+) -> Result<(), PagesError> {
+    if receiver.recv()?.kind != Kind::Complete {
+        return Err(PagesError::Malformed("another frame than the last one"));
+    }
+    if deputy.kept.give_up(job, deputy) {
+        job.journal.complete(deputy.pid);
+        sender.begin();
+        sender.send(Kind::Complete, 0, 0)?;
+    }
+    Ok(())
+}

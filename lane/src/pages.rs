@@ -1,0 +1,109 @@
+//! What is said about pages that follow their image.
+
+use crate::error::LaneError;
+
+/// Which pages a lane is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// All that follow, in order.
+    All,
+    /// Those that are asked for.
+    Wanted,
+    /// None: they came with the image.
+    None,
+}
+
+/// First frame of a lane about pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// The process.
+    pub pid: i32,
+    /// Its pages.
+    pub which: Which,
+}
+
+impl Opening {
+    /// Wire form.
+    pub fn encode(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.pid.to_le_bytes());
+        out.push(match self.which {
+            Which::All => 0,
+            Which::Wanted => 1,
+            Which::None => 2,
+        });
+    }
+
+    /// Reads the wire form.
+    ///
+    /// # Errors
+    /// [`Refused`](LaneError::Refused): drop the lane it came on.
+    pub fn decode(payload: &[u8]) -> Result<Opening, LaneError> {
+        let refuse = LaneError::Refused("a lane for pages that begins with nonsense");
+        let Some((pid, [which])) = payload.split_first_chunk::<4>() else {
+            return Err(refuse);
+        };
+        let which = match which {
+            0 => Which::All,
+            1 => Which::Wanted,
+            2 => Which::None,
+            _ => return Err(refuse),
+        };
+        let pid = i32::from_le_bytes(*pid);
+        Ok(Opening { pid, which })
+    }
+}
+
+/// Pages that a process misses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Address where they come from.
+    pub start: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+impl Wanted {
+    /// Wire form.
+    pub fn encode(self, out: &mut Vec<u8>) {
+        out.extend_from_slice([self.start, self.bytes].map(u64::to_le_bytes).as_flattened());
+    }
+
+    /// Reads the wire form.
+    ///
+    /// # Errors
+    /// [`Refused`](LaneError::Refused): drop the lane it came on.
+    pub fn decode(payload: &[u8]) -> Result<Wanted, LaneError> {
+        let ([start, bytes], []) = payload.as_chunks::<8>() else {
+            return Err(LaneError::Refused("pages wanted in a malformed way"));
+        };
+        Ok(Wanted {
+            start: u64::from_le_bytes(*start),
+            bytes: u64::from_le_bytes(*bytes),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_arrive_as_they_were_sent() {
+        for which in [Which::All, Which::Wanted, Which::None] {
+            let opening = Opening { pid: 77, which };
+            let mut out = Vec::new();
+            opening.encode(&mut out);
+            assert_eq!(Opening::decode(&out).ok(), Some(opening));
+        }
+        let wanted = Wanted {
+            start: 0x7000,
+            bytes: 4096,
+        };
+        let mut out = Vec::new();
+        wanted.encode(&mut out);
+        assert_eq!(Wanted::decode(&out).ok(), Some(wanted));
+        for bad in [&[][..], &[0; 4], &[0, 0, 0, 0, 3], &[0; 15], &[0; 24]] {
+            assert!(Opening::decode(bad).is_err() && Wanted::decode(bad).is_err());
+        }
+    }
+}
