@@ -1,16 +1,6 @@
-//! The list.
+//! Python's own test package, and the usual programs.
 
-use super::Program;
-
-/// A program that must not differ.
-const fn same(name: &'static str, tools: &'static [&'static str], script: &'static str) -> Program {
-    Program {
-        name,
-        tools,
-        script,
-        gap: "",
-    }
-}
+use super::{Program, same};
 
 /// Cases of CPython's own test package (Debian: libpython3.11-testsuite).
 const fn python(name: &'static str, script: &'static str) -> Program {
@@ -20,8 +10,7 @@ const fn python(name: &'static str, script: &'static str) -> Program {
 const SHARED: &str =
     "maps files or memory shared and writable: that goes home, which is not there yet";
 
-/// All programs.
-pub const PROGRAMS: &[Program] = &[
+pub(super) const PROGRAMS: &[Program] = &[
     python("python test_os", "python3 cases.py test.test_os"),
     python("python test_posix", "python3 cases.py test.test_posix"),
     python("python test_signal", "python3 cases.py test.test_signal"),
