@@ -23,6 +23,7 @@
 //! | `inspector.rs` | the lane on which home asks about bodies |
 //! | `readahead.rs` | files whose content is sent before the guest asks |
 //! | `leases.rs` | the leases that make this right |
+//! | `mapped.rs` | files that guests have mapped, and the leases on them |
 //! | `limits.rs` | resource limits that serving guests needs |
 
 mod coming;
@@ -37,6 +38,7 @@ mod journal;
 mod lanes;
 mod leases;
 mod limits;
+mod mapped;
 mod proc_text;
 mod procfs;
 mod readahead;

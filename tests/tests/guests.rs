@@ -89,7 +89,7 @@ guests! {
         socket_tcp socket_udp socket_unix spawn stack_growth static_libc static_pie static_raw
         threads_cancel threads_end threads_fork threads_ids threads_io threads_sync tty vfork_exec;
     needs_home:
-        namespaces own_filter shared_memory shared_reading;
+        namespaces own_filter shared_memory shared_reading mmap_changes;
     sees_moves:
         ahead_written clocks pipe_large poll_select;
     gap:
@@ -104,5 +104,8 @@ guests! {
 fn every_guest_program_is_listed() {
     let mut listed = LISTED.to_vec();
     listed.sort_unstable();
-    assert_eq!(guest_names(), listed);
+    // Those of `scale.rs` are apart.
+    let mut names = guest_names();
+    names.retain(|name| !name.starts_with("scale_"));
+    assert_eq!(names, listed);
 }

@@ -141,6 +141,7 @@ impl Tracer {
         let Err(error) = self.leave(pid, &threads, &unfinished) else {
             return;
         };
+        self.job.mapped.release_of(pid);
         match error {
             ImageError::Stays { reason, .. } => {
                 tracing::info!("process {pid} stays at home: {reason}");
@@ -224,7 +225,11 @@ impl Tracer {
             });
         }
         let mut surroundings = Surroundings {
-            identify: &mut |line| capture::at_home(line, &self.job.digests),
+            identify: &mut |line| {
+                let identity = capture::at_home(line, &self.job.digests)?;
+                self.job.mapped.hold_at(&self.job, pid, &line.name)?;
+                Ok(identity)
+            },
             sharer: &|line| {
                 others
                     .iter()
@@ -240,7 +245,6 @@ impl Tracer {
         let image = capture::running(&stopped, &mut surroundings).map_err(untouched)?;
         let mut pages = Vec::with_capacity(image.page_bytes() as usize);
         capture::pages(&image, pid, &mut pages).map_err(untouched)?;
-        self.offer_files(&image);
         let step = |doing| ImageError::step(doing, pid);
         let pidfd = pidfd::open(pid)
             .map_err(step("open the process"))

@@ -177,6 +177,7 @@ impl Tracer {
             return Ok(());
         };
         tracing::info!("process {pid} stays where it is: {reason}");
+        self.job.mapped.give_up(pid);
         self.moved(pid, &Err(reason.to_owned()));
         for tid in self.threads_of(pid) {
             if let Some(tracee) = self.tracees.get_mut(&tid) {
@@ -246,6 +247,7 @@ impl Tracer {
         if let Some(leader) = self.tracees.get_mut(&pid).filter(|_| expected.binds) {
             leader.bound = Some(expected.reason.clone());
         }
+        self.job.mapped.release_of(pid);
         let journal = &self.job.journal;
         journal.came_home(pid, &expected.reason, page_bytes);
         self.moved(pid, &Ok(()));
@@ -390,11 +392,7 @@ impl Tracer {
     /// The files of the image, as they are here.
     fn image_files(&self, image: &Image) -> std::result::Result<Vec<Arc<File>>, ImageError> {
         let find = |wanted: &image::files::FileIdentity| {
-            let known = lock(&self.job.described).get(&wanted.digest).cloned();
-            let file = known.filter(|file| {
-                let found = self.job.digests.of(file);
-                found.is_ok_and(|(digest, _)| digest == wanted.digest)
-            });
+            let file = self.job.mapped.find(wanted, &self.job.digests);
             file.ok_or_else(|| ImageError::Stays {
                 pid: image.pid,
                 reason: format!("{} has changed since it was mapped", wanted.path),

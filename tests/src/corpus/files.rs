@@ -6,7 +6,7 @@ pub(super) const FILES: &[Program] = &[
     same(
         "rsync",
         &["rsync"],
-        r#"mkdir -p a/b/c; for i in $(seq 60); do seq $i > a/b/f$i; done; ln -s f1 a/b/l; ln a/b/f2 a/b/h; chmod 600 a/b/f3; touch -d 2020-01-01 a/b/f4; rsync -aH a/ x; diff -r a x && echo equal; seq 9 >> a/b/f60; rm a/b/f5; rsync -aiH --delete a/ x; rsync -a --compare-dest=$PWD/a a/ y; find y -type f | wc -l; stat -c '%a %h %Y' x/b/f3 x/b/h x/b/f4; . ./helpers.sh; p=$(port); printf "use chroot = no\nport = $p\naddress = 127.0.0.1\nlog file = $PWD/log\n[m]\npath = $PWD/a\n" > conf; rsync --daemon --no-detach --config=conf & d=$!; await_port $p; rsync -az rsync://127.0.0.1:$p/m/ z; diff -r a z && echo daemon; kill $d; wait $d; echo $?"#,
+        r#"mkdir -p a/b/c; for i in $(seq 60); do seq $i > a/b/f$i; done; ln -s f1 a/b/l; ln a/b/f2 a/b/h; chmod 600 a/b/f3; touch -d 2020-01-01 a/b/f* a/b; rsync -aH a/ x; diff -r a x && echo equal; seq 9 >> a/b/f60; rm a/b/f5; touch -d 2021-01-01 a/b a/b/f60; rsync -aiH --delete a/ x; rsync -a --compare-dest=$PWD/a a/ y; find y -type f | wc -l; stat -c '%a %h %Y' x/b/f3 x/b/h x/b/f4; . ./helpers.sh; p=$(port); printf "use chroot = no\nport = $p\naddress = 127.0.0.1\nlog file = $PWD/log\n[m]\npath = $PWD/a\nuid = $(id -u)\n" > conf; rsync --daemon --no-detach --config=conf & d=$!; await_port $p; rsync -az rsync://127.0.0.1:$p/m/ z; diff -r a z && echo daemon; kill $d; wait $d; echo $?"#,
     ),
     same(
         "zip, 7z, lz4, brotli, pigz, pbzip2, bsdtar, cpio",
@@ -27,9 +27,9 @@ pub(super) const FILES: &[Program] = &[
         r#"export MAGICK_THREAD_LIMIT=4; convert -size 200x150 gradient:red-blue -seed 1 a.png; identify -format '%wx%h %m %k\n' a.png; convert a.png -resize 50% -rotate 90 -blur 0x2 b.jpg; identify -format '%wx%h %m\n' b.jpg; convert a.png b.jpg -append c.gif; identify -format '%wx%h\n' c.gif; convert a.png rgb:- | cksum; compare -metric AE a.png a.png null: 2>&1; echo; convert -size 2000x2000 plasma:red-blue -scale 10x10 d.png && identify -format '%w\n' d.png"#,
     ),
     same(
-        "sox, figlet, cowsay, fortune, file, tree, xxd",
-        &["sox", "figlet", "cowsay", "file", "tree", "xxd"],
-        r#"sox -n -r 8000 -b 16 a.wav synth 1 sine 440 2>&1; sox a.wav b.wav reverse speed 2; soxi -D b.wav; figlet hi; PATH=$PATH:/usr/games; cowsay moo; echo '#!/bin/sh' > s; file a.wav s /bin/true | sed 's/BuildID.*//'; mkdir -p t/a/b; touch t/a/f; tree t; xxd -l 32 a.wav | head -1; echo 48690a | xxd -r -p"#,
+        "sox, figlet, file, tree, xxd",
+        &["sox", "figlet", "file", "tree", "xxd"],
+        r#"sox -n -r 8000 -b 16 a.wav synth 1 sine 440 2>&1; sox a.wav b.wav reverse speed 2; soxi -D b.wav; figlet hi; echo '#!/bin/sh' > s; file a.wav s /bin/true | sed 's/BuildID.*//'; mkdir -p t/a/b; touch t/a/f; tree t; xxd -l 32 a.wav | head -1; echo 48690a | xxd -r -p"#,
     ),
     same(
         "gnupg",
