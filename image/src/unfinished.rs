@@ -16,6 +16,9 @@ use serde::{Deserialize, Serialize};
 use sys::ptrace::{self, Registers};
 use sys::vm;
 
+use crate::capture::from_words;
+use crate::schema::Thread;
+
 /// A call under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unfinished {
@@ -281,6 +284,11 @@ pub(crate) fn is_about_to_call(regs: &Registers, nr: u32) -> bool {
     } else {
         regs.rax == nr
     }
+}
+
+/// Whether a thread of an image is about to make call `nr`, or to make it again.
+pub fn will_call(thread: &Thread, nr: i64) -> bool {
+    u32::try_from(nr).is_ok_and(|nr| is_about_to_call(&from_words(&thread.registers), nr))
 }
 
 /// Whether a thread with these registers was interrupted in a write of which a

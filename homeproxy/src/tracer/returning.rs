@@ -17,6 +17,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 
 use image::restore::{self, Returning};
+use image::unfinished;
 use image::{Image, ImageError};
 use lane::control::ToHost;
 use sys::ptrace::{self, Change};
@@ -255,10 +256,25 @@ impl Tracer {
             // ESRCH: killed meanwhile.
             let _ = ptrace::kill(pid, signal);
         }
+        let calls_ptrace = |thread| unfinished::will_call(thread, libc::SYS_ptrace);
+        if image.threads.iter().any(calls_ptrace) {
+            return self.release_tracing(pid, image);
+        }
         for thread in &image.threads {
             // ESRCH: killed meanwhile.
             let _ = ptrace::set_options(thread.tid, home_options(&self.job));
             let _ = self.shortenings.resume(thread.tid, thread.unfinished);
+        }
+    }
+
+    /// A process that has come home to trace, or to be traced by its parent, is let go: it can have
+    /// one tracer only, and so can the children it will make. It belongs to the job no more.
+    fn release_tracing(&mut self, pid: i32, image: &Image) {
+        self.job.journal.released(pid);
+        for thread in &image.threads {
+            self.tracees.remove(&thread.tid);
+            // ESRCH: killed meanwhile.
+            let _ = ptrace::detach(thread.tid, 0);
         }
     }
 

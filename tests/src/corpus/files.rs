@@ -86,6 +86,6 @@ pub(super) const FILES: &[Program] = &[
     same(
         "hashdeep, rhash, sha256sum, uuidgen, time, column",
         &["hashdeep", "rhash", "column"],
-        r#"mkdir d; for i in $(seq 30); do head -c $((i * 5000)) /dev/zero > d/f$i; done; hashdeep -j 4 -l -r d | grep -v '^[#%]' | sort > h; wc -l < h; cksum < h; hashdeep -j 2 -l -r -a -k <(hashdeep -l -r d) d; rhash --sha3-256 d/f3 | cut -c1-20; sha256sum d/* | sha256sum -c --quiet && echo ok; uuidgen | wc -c; uuidgen -s -n @dns -N a.b; printf 'a b\nccc d\n' | column -t; hexdump -C d/f1 | head -1; look zz /dev/null; echo $?; rev <<< abc; script -qc 'echo in' /dev/null | tr -d '\r'"#,
+        r#"mkdir d; for i in $(seq 30); do head -c $((i * 5000)) /dev/zero > d/f$i; done; hashdeep -j 4 -l -r d | grep -v '^[#%]' | sort > h; wc -l < h; cksum < h; hashdeep -j 2 -l -r -a -k <(hashdeep -l -r d) d; rhash --sha3-256 d/f3 | cut -c1-20; sha256sum d/* | sha256sum -c --quiet && echo ok; uuidgen | wc -c; uuidgen -s -n @dns -N a.b; printf 'a b\nccc d\n' | column -t; hexdump -C d/f1 | head -1; look zz /dev/null; echo $?; rev <<< abc"#,
     ),
 ];
