@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
@@ -21,6 +20,7 @@ use crate::inspector::Inspector;
 use crate::journal::Journal;
 use crate::kept::Kept;
 use crate::leases::Leases;
+use crate::mapped::Mapped;
 use crate::procfs::OpenFiles;
 use crate::readahead::Heeded;
 use crate::setup::Setup;
@@ -58,6 +58,8 @@ pub(crate) enum Order {
     Say { pid: i32, text: String },
     /// The process has to come home.
     AskReturn { pid: i32, reason: String },
+    /// Somebody wants to write a file that the process may have mapped.
+    FileChanges { pid: i32 },
     /// It could not be sent: it goes on at its host.
     Remains { pid: i32, reason: String },
     /// A tool wants a process moved, or all of the job.
@@ -184,8 +186,8 @@ pub(crate) struct Job {
     pub(crate) journal: Journal,
     /// Deputies' threads by id.
     pub(crate) threads: Mutex<HashMap<i32, Arc<DeputyThread>>>,
-    /// Files that a host was told of, by content, for fetching.
-    pub(crate) described: Mutex<HashMap<[u8; 32], Arc<File>>>,
+    /// Files that guests have mapped.
+    pub(crate) mapped: Mapped,
     /// Asks the host about bodies.
     pub(crate) inspector: Inspector,
     /// On files that are read ahead.
@@ -207,7 +209,7 @@ impl Job {
             home_reason,
             journal: Journal::new(setup),
             threads: Mutex::new(HashMap::new()),
-            described: Mutex::new(HashMap::new()),
+            mapped: Mapped::default(),
             inspector: Inspector::default(),
             leases: Leases::default(),
             orders: Mutex::new(Vec::new()),
@@ -278,11 +280,6 @@ impl Job {
         let threads = lock(&self.threads);
         let own = threads.values().filter(|t| Arc::ptr_eq(&t.deputy, deputy));
         own.cloned().collect()
-    }
-
-    /// A file that a host may fetch.
-    pub(crate) fn describe(&self, digest: [u8; 32], file: Arc<File>) {
-        lock(&self.described).insert(digest, file);
     }
 }
 

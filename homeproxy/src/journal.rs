@@ -115,6 +115,11 @@ impl Journal {
         self.note(|statistics, now_us| statistics.complete(pid, now_us));
     }
 
+    /// A process at home is traced by the job no more: in the statistics it runs on.
+    pub(crate) fn released(&self, pid: i32) {
+        tracing::info!(target: CALL, "[pid {pid}] +++ is released, for another tracer +++");
+    }
+
     /// So many bytes of its image were sent.
     pub(crate) fn shipped(&self, pid: i32, bytes: u64) {
         self.note(|statistics, _| statistics.shipped(pid, bytes));

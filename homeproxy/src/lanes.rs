@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -15,10 +15,9 @@ use std::time::Duration;
 
 use abi::wire::{EXEC_WIRE_BYTES_MAX, WireCall};
 use image::deputy::{GEOMETRY, PLACES, WINDOW_STRIDE, WINDOWS_MAX, raise_limits};
-use image::files::{FileIdentity, device_of};
+use image::files::Mappable;
 use lane::ahead::Ahead;
 use lane::{Frame, Kind, LaneError, Receiver, Sender};
-use nix::fcntl::{FcntlArg, fcntl};
 use sys::patience::{PERHAPS, Patience};
 use sys::pidfd;
 use sys::window::{Call, Slot, Window};
@@ -36,6 +35,8 @@ const PART_BYTES: usize = 512 * 1024;
 const WORDS_BYTES_MAX: usize = 4096;
 /// Lowest result of a call that has returned; below are the marks of `job.rs`.
 const LOWEST_RESULT: i64 = -4095;
+/// The kernel's code for a call that is made again, whatever comes in between.
+const ERESTARTNOINTR: i64 = -513;
 /// How often a waiting lane looks whether its deputy still exists.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -217,8 +218,12 @@ impl Server<'_> {
                     self.job.leases.recall_all(self.job);
                 }
                 let mut result = execute(self.job, thread, &mut slot, &call, frame.request);
-                if readahead::was_put_off(&call, result) && self.job.leases.recall_all(self.job) {
-                    result = execute(self.job, thread, &mut slot, &call, frame.request);
+                if readahead::was_put_off(&call, result) && self.give_way(frame, thread) {
+                    // Interrupted: it has not happened, and happens where the process goes on.
+                    result = match thread.interrupt.load(Ordering::SeqCst) == frame.request {
+                        true => ERESTARTNOINTR,
+                        false => execute(self.job, thread, &mut slot, &call, frame.request),
+                    };
                 }
                 direct::learn(&thread.deputy, &call, result);
                 procfs::note(thread, &call, result, &mut slot);
@@ -239,6 +244,16 @@ impl Server<'_> {
             self.thread = self.job.thread(thread.deputy.pid);
         }
         answered
+    }
+
+    /// A call may have failed only because of our leases: gives them back. Whether it may be that.
+    fn give_way(&self, frame: &Frame<'_>, thread: &DeputyThread) -> bool {
+        let ahead = self.job.leases.recall_all(self.job);
+        let mapped = self
+            .job
+            .mapped
+            .await_writers(self.job, &thread.interrupt, frame.request);
+        ahead || mapped
     }
 
     /// Sends a result with what the call has written.
@@ -328,19 +343,19 @@ impl Server<'_> {
     }
 
     /// What is behind a descriptor, for mapping it: the answer is errno and, if
-    /// that is zero, the file's identity.
+    /// that is zero, what is to be done. Flags: 1 shared, 2 written.
     fn describe(&mut self, frame: &Frame<'_>, thread: &DeputyThread) -> Result<(), End> {
         let (fd, rest) = frame
             .payload
             .split_first_chunk::<4>()
             .ok_or(End::Malformed("no descriptor to describe"))?;
-        let (fd, writes) = (i32::from_le_bytes(*fd), rest == [1]);
-        let described = describe(self.job, thread, fd, writes);
+        let flags = rest.first().copied().unwrap_or(0);
+        let described = describe(self.job, thread, i32::from_le_bytes(*fd), flags);
         let out = self.sender.begin();
         match described {
-            Ok(identity) => {
+            Ok(mappable) => {
                 out.extend_from_slice(&0i32.to_le_bytes());
-                lane::control::encode(&identity, out)?;
+                lane::control::encode(&mappable, out)?;
             }
             Err(errno) => out.extend_from_slice(&errno.to_le_bytes()),
         }
@@ -359,7 +374,7 @@ impl Server<'_> {
             .first_chunk::<8>()
             .map(|b| u64::from_le_bytes(*b))
             .ok_or(End::Malformed("no offset"))?;
-        let file = lock(&self.job.described).get(digest).cloned();
+        let file = self.job.mapped.by_digest(digest);
         let file = file.ok_or(End::Malformed("a file that was never described"))?;
         let out = self.sender.begin();
         let from = out.len();
@@ -528,30 +543,13 @@ fn more_window(thread: &DeputyThread, slot: &mut Slot, address: u64) -> Result<P
     })
 }
 
-fn describe(job: &Job, thread: &DeputyThread, fd: i32, writes: bool) -> Result<FileIdentity, i32> {
-    let errno = |error: std::io::Error| error.raw_os_error().unwrap_or(libc::ENODEV);
-    let file = File::from(pidfd::getfd(thread.deputy.pidfd.as_fd(), fd).map_err(errno)?);
-    // mmap(2), EACCES: not open for reading, or shared, written, and not open
-    // for both.
-    let mode = fcntl(&file, FcntlArg::F_GETFL).map_err(|errno| errno as i32)? & libc::O_ACCMODE;
-    if mode == libc::O_WRONLY || writes && mode != libc::O_RDWR {
-        return Err(libc::EACCES);
-    }
-    let (digest, bytes) = job.digests.of(&file).map_err(errno)?;
-    let link = std::fs::read_link(format!(
-        "/proc/self/fd/{}",
-        std::os::fd::AsRawFd::as_raw_fd(&file)
-    ))
-    .map_err(errno)?;
-    let meta = file.metadata().map_err(errno)?;
-    job.describe(digest, Arc::new(file));
-    Ok(FileIdentity {
-        digest,
-        bytes,
-        path: link.to_string_lossy().into_owned(),
-        device: device_of(&meta),
-        inode: meta.ino(),
-    })
+fn describe(job: &Arc<Job>, thread: &DeputyThread, fd: i32, flags: u8) -> Result<Mappable, i32> {
+    let pid = thread.deputy.pid;
+    let file = pidfd::getfd(thread.deputy.pidfd.as_fd(), fd)
+        .map_err(|error| error.raw_os_error().unwrap_or(libc::ENODEV))?;
+    let (shared, written) = (flags & 1 != 0, flags & 2 != 0);
+    job.mapped
+        .describe(job, pid, &File::from(file), shared, written)
 }
 
 // A call that was parsed fits the data area, and its results fit a frame.

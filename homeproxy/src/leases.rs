@@ -166,7 +166,7 @@ impl Leases {
     }
 
     /// The thread that hears of breaks.
-    fn watcher(&self, job: &Arc<Job>) -> Option<i32> {
+    pub(crate) fn watcher(&self, job: &Arc<Job>) -> Option<i32> {
         let mut watcher = lock(&self.watcher);
         let tid = *watcher.get_or_insert_with(|| start(job).unwrap_or(0));
         (tid != 0).then_some(tid)
@@ -201,8 +201,11 @@ fn hear(job: &Job, watch: &Watch) {
     loop {
         let began = Instant::now();
         match watch.next() {
-            Ok(Some(fd)) => job.leases.recall_where(job, |lease| lease.fd == fd),
-            Ok(None) => job.leases.recall_where(job, |_| true),
+            Ok(fd) => {
+                job.leases
+                    .recall_where(job, |lease| fd.is_none_or(|fd| lease.fd == fd));
+                job.mapped.broken(job, fd);
+            }
             // Interrupted; if that comes at once, not without end.
             Err(_) if began.elapsed() < Duration::from_millis(1) => {
                 std::thread::sleep(Duration::from_millis(1));

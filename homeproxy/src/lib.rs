@@ -25,6 +25,7 @@
 //! | `inspector.rs` | the lane on which home asks about bodies |
 //! | `readahead.rs` | files whose content is sent before the guest asks |
 //! | `leases.rs` | the leases that make this right |
+//! | `mapped.rs` | files that guests have mapped, and the leases on them |
 //! | `limits.rs` | resource limits that serving guests needs |
 
 mod coming;
@@ -40,6 +41,7 @@ mod kept;
 mod lanes;
 mod leases;
 mod limits;
+mod mapped;
 mod pages;
 mod proc_text;
 mod procfs;

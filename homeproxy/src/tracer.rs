@@ -252,6 +252,7 @@ impl Tracer {
             return;
         };
         if tracee.pid == tid {
+            self.job.mapped.release_of(tid);
             self.job.journal.ended(tid, status);
             self.expected.remove(&tid);
             self.departing.remove(&tid);
@@ -336,6 +337,7 @@ impl Tracer {
         lock(&self.job.threads).insert(child, Arc::clone(&thread));
         self.adopt(child, pid, Some(thread));
         if !is_thread {
+            self.job.mapped.inherit(parent.deputy.pid, child);
             self.journal_birth(child, parent.deputy.pid, self.job.node);
         }
         Ok(())
@@ -564,6 +566,14 @@ impl Tracer {
                 Ok(())
             }
             Order::AskReturn { pid, reason } => self.expect(pid, reason, true),
+            Order::FileChanges { pid } if self.is_deputy(pid) => {
+                let reason = "somebody writes a file that it has mapped";
+                self.expect(pid, reason.to_owned(), false)
+            }
+            Order::FileChanges { pid } => {
+                self.job.mapped.give_up(pid);
+                Ok(())
+            }
             Order::Move { pid, all, to, done } => {
                 self.move_asked(pid, all, &to, &done);
                 Ok(())
@@ -576,6 +586,7 @@ impl Tracer {
             Order::Return(returned) => self.come_home(*returned),
             Order::HostLost { reason } => {
                 self.job.leases.release_all();
+                self.job.mapped.release_all();
                 self.host_lost(&reason);
                 Ok(())
             }

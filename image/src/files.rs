@@ -27,6 +27,15 @@ pub struct FileIdentity {
     pub inode: u64,
 }
 
+/// What becomes of a mapping of a file that a guest asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mappable {
+    /// A file of the same content is mapped on the host.
+    Copied(FileIdentity),
+    /// It works only at home; what it is, in words.
+    AtHome(String),
+}
+
 /// Device, major and minor, as maps shows it.
 pub fn device_of(meta: &Metadata) -> (u32, u32) {
     (libc::major(meta.dev()), libc::minor(meta.dev()))

@@ -16,6 +16,9 @@ use serde::{Deserialize, Serialize};
 use sys::ptrace::{self, Registers};
 use sys::vm;
 
+use crate::capture::from_words;
+use crate::schema::Thread;
+
 /// A call under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unfinished {
@@ -180,7 +183,7 @@ fn writes(nr: u32) -> bool {
 /// What is left of a write of which `bytes` were written, if that is not all.
 pub fn of_write(nr: u32, args: &[u64; 6], bytes: i64) -> Option<Unfinished> {
     let written = u64::try_from(bytes).ok().filter(|bytes| *bytes > 0)?;
-    (writes(nr) && written < args[2]).then_some(Unfinished {
+    (writes(nr) && written < args[2].min(WRITE_BYTES_MAX)).then_some(Unfinished {
         nr,
         rest: Rest::Written(written),
     })
@@ -209,6 +212,9 @@ impl Shortened {
     }
 }
 
+/// Most bytes that the kernel writes in one call, write(2).
+const WRITE_BYTES_MAX: u64 = 0x7fff_f000;
+
 /// The rest of a call with `args`, made at `now_ns` by a thread whose stack
 /// pointer is `stack`.
 pub fn shorten(
@@ -220,9 +226,9 @@ pub fn shorten(
     let mut args = *args;
     let deadline_ns = match unfinished.rest {
         Rest::Until(deadline_ns) => deadline_ns,
-        Rest::Written(done) if writes(unfinished.nr) && done < args[2] => {
+        Rest::Written(done) if writes(unfinished.nr) && done < args[2].min(WRITE_BYTES_MAX) => {
             args[1] = args[1].wrapping_add(done);
-            args[2] -= done;
+            args[2] = args[2].min(WRITE_BYTES_MAX) - done;
             return Some(Shortened {
                 args,
                 memory: None,
@@ -278,6 +284,11 @@ pub(crate) fn is_about_to_call(regs: &Registers, nr: u32) -> bool {
     } else {
         regs.rax == nr
     }
+}
+
+/// Whether a thread of an image is about to make call `nr`, or to make it again.
+pub fn will_call(thread: &Thread, nr: i64) -> bool {
+    u32::try_from(nr).is_ok_and(|nr| is_about_to_call(&from_words(&thread.registers), nr))
 }
 
 /// Whether a thread with these registers was interrupted in a write of which a

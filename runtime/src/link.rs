@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use abi::CALL_BYTES_MAX;
 use abi::marshal::Marshalled;
 use image::Image;
-use image::files::{FILE_BYTES_MAX, FileIdentity, LocalFiles};
+use image::files::{FILE_BYTES_MAX, FileIdentity, LocalFiles, Mappable};
 use image::schema::IMAGE_BYTES_MAX;
 use lane::{Frame, Kind, Lane, LaneError, Receiver, Secret, Sender};
 use sys::patience::{Patience, UNDER_WAY};
@@ -227,18 +227,18 @@ impl Link {
         }
     }
 
-    /// What is behind descriptor `fd` of the bound process, or the errno of a
-    /// mapping of it; `writes`: a shared mapping that is written.
+    /// What becomes of a mapping of descriptor `fd` of the bound process, or its errno.
     pub(crate) fn describe(
         &mut self,
         fd: i32,
-        writes: bool,
-    ) -> Result<Result<FileIdentity, i32>, LaneError> {
+        shared: bool,
+        written: bool,
+    ) -> Result<Result<Mappable, i32>, LaneError> {
         self.request += 1;
         let mut sender = lock(&self.sender);
         let out = sender.begin();
         out.extend_from_slice(&fd.to_le_bytes());
-        out.push(u8::from(writes));
+        out.push(u8::from(shared) | u8::from(written) << 1);
         sender.send(Kind::DescribeFile, EPOCH, self.request)?;
         drop(sender);
         let frame = self.receive()?;
@@ -259,7 +259,10 @@ impl Link {
         files: &LocalFiles,
         wanted: &FileIdentity,
     ) -> Result<Arc<File>, LaneError> {
-        if let Some(file) = files.find(wanted) {
+        // The fault: no file of this node has the content.
+        if lane::fault::point("local-file").is_ok()
+            && let Some(file) = files.find(wanted)
+        {
             return Ok(file);
         }
         if wanted.bytes > FILE_BYTES_MAX {

@@ -96,6 +96,22 @@ pub fn take(file: BorrowedFd<'_>, watcher: i32) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether the lease on `file` is held and nobody waits for it.
+pub fn is_whole(file: BorrowedFd<'_>) -> bool {
+    // SAFETY: no pointers are passed.
+    let kind = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLEASE) };
+    kind == libc::F_RDLCK
+}
+
+/// Gives the lease on `file` back, also where duplicates of it live on: a mapping is one.
+pub fn give_back(file: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: no pointers are passed.
+    crate::check(i64::from(unsafe {
+        libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK)
+    }))?;
+    Ok(())
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test ends at the first failure")]
 mod tests {

@@ -122,6 +122,17 @@ fn fault(point: &str, way: Way) {
     );
 }
 
+/// On nodes that share no files, a guest maps copies.
+#[test]
+fn files_that_the_host_lacks_are_copied() {
+    let programs = ["mmap_file", "mmap_changes", "shared_reading", "exec_ways"];
+    for way in [Way::Elsewhere, Way::Stirred] {
+        for program in programs {
+            check(way, &guest(program).env("HOMENODE_FAULT", "local-file"));
+        }
+    }
+}
+
 #[test]
 fn a_process_that_cannot_be_captured_stays() {
     fault("capture", Way::Shuffled);

@@ -14,15 +14,11 @@ pub(super) const ROWS: &[Row] = &[
         "mmap",
         &[Addr, Int, Int32, Int32, Fd, Int],
         "anonymous mappings are made natively; private and read-only mappings of files map a local \
-         copy of the same content; a writable shared mapping of a file or device brings the \
-         process home",
+         copy of the same content; a writable shared mapping, a file over 1 GiB, one that somebody \
+         has open for writing, and a device bring the process home, and so does whoever opens a \
+         mapped file for writing later",
     ),
-    here(
-        10,
-        "mprotect",
-        &[Addr, Int, Int32],
-        "a shared mapping of a file that is open for writing cannot be made writable later (EACCES)",
-    ),
+    here(10, "mprotect", &[Addr, Int, Int32], ""),
     here(11, "munmap", &[Addr, Int], ""),
     here(12, "brk", &[Addr], ""),
     here(25, "mremap", &[Addr, Int, Int, Int32, Addr], ""),

@@ -146,6 +146,7 @@ impl Tracer {
         let Err(error) = self.leave(pid, &threads, &unfinished, since) else {
             return;
         };
+        self.job.mapped.release_of(pid);
         match error {
             ImageError::Stays { reason, .. } => {
                 tracing::info!("process {pid} stays at home: {reason}");
@@ -230,7 +231,11 @@ impl Tracer {
             });
         }
         let mut surroundings = Surroundings {
-            identify: &mut |line| capture::at_home(line, &self.job.digests),
+            identify: &mut |line| {
+                let identity = capture::at_home(line, &self.job.digests)?;
+                self.job.mapped.hold_at(&self.job, pid, &line.name)?;
+                Ok(identity)
+            },
             sharer: &|line| {
                 others
                     .iter()
@@ -244,7 +249,6 @@ impl Tracer {
         })?;
         let untouched = |error| still_whole(pid, error);
         let image = capture::running(&stopped, &mut surroundings).map_err(untouched)?;
-        self.offer_files(&image);
         let step = |doing| ImageError::step(doing, pid);
         let pidfd = pidfd::open(pid)
             .map_err(step("open the process"))

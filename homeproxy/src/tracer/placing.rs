@@ -1,12 +1,11 @@
 //! Programs after their execve: where they run is decided, and the process
 //! becomes a deputy if that is not home.
 
-use std::fs::File;
 use std::sync::{Arc, Mutex};
 
+use image::ImageError;
 use image::capture;
 use image::deputy::{self, Deputised};
-use image::{Image, ImageError};
 use lane::control::ToHost;
 use sys::pidfd;
 use sys::ptrace::{self, options};
@@ -21,6 +20,7 @@ impl Tracer {
     pub(super) fn executed(&mut self, pid: i32) -> Result<()> {
         let former = ptrace::event_message(pid)? as i32;
         self.forget_expected(pid, former)?;
+        self.job.mapped.release_of(pid);
         self.departing.remove(&pid);
         let caller = self.tracees.get(&former).and_then(|t| t.thread.clone());
         self.forget_threads_of(pid, former);
@@ -90,7 +90,7 @@ impl Tracer {
         let image = capture::after_exec(pid, &self.job.digests)?;
         let mut pages = Vec::with_capacity(image.page_bytes() as usize);
         capture::pages(&image, pid, &mut pages)?;
-        self.offer_files(&image);
+        self.job.mapped.offer(pid, &image);
         let step = |doing| ImageError::step(doing, pid);
         let options = home_options(&self.job) | options::EXITKILL;
         ptrace::set_options(pid, options).map_err(step("set the tracing options"))?;
@@ -128,13 +128,5 @@ impl Tracer {
             ptrace::tgkill(pid, pid, signal).map_err(step("keep a signal"))?;
         }
         Ok(Arc::new(DeputyThread::new(pid, deputy, place, slot)))
-    }
-
-    pub(super) fn offer_files(&self, image: &Image) {
-        for identity in &image.files {
-            if let Ok(file) = File::open(&identity.path) {
-                self.job.describe(identity.digest, Arc::new(file));
-            }
-        }
     }
 }

@@ -18,6 +18,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 use image::restore::{self, Returning};
+use image::unfinished;
 use image::{Image, ImageError};
 use lane::control::ToHost;
 use sys::ptrace::{self, Change};
@@ -188,6 +189,7 @@ impl Tracer {
             return Ok(());
         };
         tracing::info!("process {pid} stays where it is: {reason}");
+        self.job.mapped.give_up(pid);
         self.moved(pid, &Err(reason.to_owned()));
         for tid in self.threads_of(pid) {
             if let Some(tracee) = self.tracees.get_mut(&tid) {
@@ -257,6 +259,7 @@ impl Tracer {
         if let Some(leader) = self.tracees.get_mut(&pid).filter(|_| expected.binds) {
             leader.bound = Some(expected.reason.clone());
         }
+        self.job.mapped.release_of(pid);
         let journal = &self.job.journal;
         journal.came_home(pid, &expected.reason, page_bytes, expected.recalled);
         self.moved(pid, &Ok(()));
@@ -264,10 +267,25 @@ impl Tracer {
             // ESRCH: killed meanwhile.
             let _ = ptrace::kill(pid, signal);
         }
+        let calls_ptrace = |thread| unfinished::will_call(thread, libc::SYS_ptrace);
+        if image.threads.iter().any(calls_ptrace) {
+            return self.release_tracing(pid, image);
+        }
         for thread in &image.threads {
             // ESRCH: killed meanwhile.
             let _ = ptrace::set_options(thread.tid, home_options(&self.job));
             let _ = self.shortenings.resume(thread.tid, thread.unfinished);
+        }
+    }
+
+    /// A process that has come home to trace, or to be traced by its parent, is let go: it can have
+    /// one tracer only, and so can the children it will make. It belongs to the job no more.
+    fn release_tracing(&mut self, pid: i32, image: &Image) {
+        self.job.journal.released(pid);
+        for thread in &image.threads {
+            self.tracees.remove(&thread.tid);
+            // ESRCH: killed meanwhile.
+            let _ = ptrace::detach(thread.tid, 0);
         }
     }
 
@@ -409,11 +427,7 @@ impl Tracer {
     /// The files of the image, as they are here.
     fn image_files(&self, image: &Image) -> std::result::Result<Vec<Arc<File>>, ImageError> {
         let find = |wanted: &image::files::FileIdentity| {
-            let known = lock(&self.job.described).get(&wanted.digest).cloned();
-            let file = known.filter(|file| {
-                let found = self.job.digests.of(file);
-                found.is_ok_and(|(digest, _)| digest == wanted.digest)
-            });
+            let file = self.job.mapped.find(wanted, &self.job.digests);
             file.ok_or_else(|| ImageError::Stays {
                 pid: image.pid,
                 reason: format!("{} has changed since it was mapped", wanted.path),

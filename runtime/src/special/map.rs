@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use image::files::FileIdentity;
+use image::files::Mappable;
+use lane::LaneError;
 use sys::seccomp::Notification;
 
 use crate::forward::{Verdict, Worker};
@@ -34,20 +35,21 @@ pub(super) fn map(
         let Some(link) = link.as_mut() else {
             return Verdict::Gone;
         };
-        let identity: FileIdentity =
-            match link.describe(fd as i32, kind != libc::MAP_PRIVATE && written) {
-                Ok(Err(libc::EBADF)) => return Verdict::Answer(-i64::from(libc::EBADF)),
-                // Comes before everything else about the file.
-                Ok(_) if is_wrong => return Verdict::Answer(-i64::from(libc::EINVAL)),
-                Ok(Ok(identity)) => identity,
-                Ok(Err(errno)) => return Verdict::Answer(-i64::from(errno)),
-                Err(error) => return worker.lost(thread, &error),
-            };
-        if kind != libc::MAP_PRIVATE && written {
-            return worker.go_home(thread, "mmap of a file, shared and writable");
-        }
+        let identity = match link.describe(fd as i32, kind != libc::MAP_PRIVATE, written) {
+            Ok(Err(libc::EBADF)) => return Verdict::Answer(-i64::from(libc::EBADF)),
+            // Comes before everything else about the file.
+            Ok(_) if is_wrong => return Verdict::Answer(-i64::from(libc::EINVAL)),
+            Ok(Ok(Mappable::Copied(identity))) => identity,
+            Ok(Ok(Mappable::AtHome(what))) => return worker.go_home(thread, &what),
+            Ok(Err(errno)) => return Verdict::Answer(-i64::from(errno)),
+            Err(error) => return worker.lost(thread, &error),
+        };
         match link.file(&worker.host.files, &identity) {
             Ok(file) => file,
+            // It is no more what it was a moment ago.
+            Err(LaneError::Io { .. }) => {
+                return worker.go_home(thread, "mmap of a file that changes");
+            }
             Err(error) => return worker.lost(thread, &error),
         }
     };

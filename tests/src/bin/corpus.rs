@@ -1,14 +1,26 @@
-//! Third-party programs natively and as guests, a line each: `corpus [WORD...]` runs those in whose
-//! name one of the words occurs. Fails if one differs that is not known to.
+//! Third-party programs natively and as guests, a line each: `corpus [--shuffle] [WORD...]` runs those
+//! in whose name one of the words occurs; `--shuffle` moves them home and away all the time. Fails if
+//! one differs that is not known to.
 
 use std::process::ExitCode;
 
-use homenode_tests::corpus::{Compared, PROGRAMS};
+use homenode_tests::Way;
+use homenode_tests::corpus::{Compared, LISTS};
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let (options, words): (Vec<String>, Vec<String>) = std::env::args()
+        .skip(1)
+        .partition(|word| word.starts_with('-'));
+    let way = match options.as_slice() {
+        [] => Way::Elsewhere,
+        [option] if option == "--shuffle" => Way::Stirred,
+        _ => {
+            eprintln!("corpus: the only option is --shuffle; words select programs by name");
+            return ExitCode::from(2);
+        }
+    };
     let (mut same, mut known, mut different, mut skipped) = (0, 0, 0, 0);
-    for program in PROGRAMS {
+    for program in LISTS.iter().copied().flatten() {
         if !words.is_empty()
             && !words
                 .iter()
@@ -17,7 +29,7 @@ fn main() -> ExitCode {
             continue;
         }
         let name = program.name;
-        match program.compare() {
+        match program.compare(way) {
             Compared::Skipped(reason) => {
                 skipped += 1;
                 println!("{name} | NOT RUN: {reason}");

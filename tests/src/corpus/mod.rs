@@ -3,17 +3,43 @@
 //! What they are is one list (`programs.rs`); `cargo run --release -p homenode-tests --bin corpus`
 //! runs them and prints a line each.
 
+mod files;
+mod languages;
 mod programs;
+mod servers;
+mod sources;
+mod suites;
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::{Case, Outcome, Running, Way, tool};
 
-pub use programs::PROGRAMS;
+/// All programs.
+pub const LISTS: &[&[Program]] = &[
+    programs::PROGRAMS,
+    suites::SUITES,
+    languages::LANGUAGES,
+    files::FILES,
+    servers::SERVERS,
+];
+
+/// A program that must not differ.
+const fn same(name: &'static str, tools: &'static [&'static str], script: &'static str) -> Program {
+    Program {
+        name,
+        tools,
+        source: "",
+        script,
+        gap: "",
+    }
+}
 
 /// Lines of a difference that are shown.
 const SHOWN_LINES: usize = 12;
+
+/// Longest time of one run.
+const TIME_LIMIT_SECONDS: u64 = 400;
 
 /// A program and what is run of it.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +48,8 @@ pub struct Program {
     pub name: &'static str,
     /// What must be installed.
     pub tools: &'static [&'static str],
+    /// Debian source package whose upstream sources the script finds in `$SOURCE`; empty: none.
+    pub source: &'static str,
     /// A bash script that runs it. It prints the same in each native run.
     pub script: &'static str,
     /// Why its guest run is known to differ; empty if it must not.
@@ -45,21 +73,27 @@ pub enum Compared {
 }
 
 impl Program {
-    /// Runs it in both ways.
+    /// Runs it natively and in `way`.
     #[must_use]
-    pub fn compare(&self) -> Compared {
+    pub fn compare(&self, way: Way) -> Compared {
         if let Some(missing) = self.tools.iter().find(|name| tool(name).is_none()) {
             return Compared::Skipped(format!("{missing} is not installed"));
         }
-        let cases = include_str!("../../corpus/cases.py");
-        let case = Case::script("bash", self.script)
-            .file("cases.py", cases)
-            .time_limit(400);
+        let mut case = Case::script("bash", self.script)
+            .file("cases.py", include_str!("../../corpus/cases.py"))
+            .file("helpers.sh", include_str!("../../corpus/helpers.sh"))
+            .time_limit(TIME_LIMIT_SECONDS);
+        if !self.source.is_empty() {
+            match sources::source(self.source) {
+                Ok(dir) => case = case.env("SOURCE", &dir.to_string_lossy()),
+                Err(why) => return Compared::Skipped(why),
+            }
+        }
         let (native, native_line) = run(&case, Way::Native);
         if native.status != crate::Status::Exited(0) {
             return Compared::Skipped(format!("natively it {native_line}"));
         }
-        let (guest, guest_line) = run(&case, Way::Elsewhere);
+        let (guest, guest_line) = run(&case, way);
         Compared::Both {
             native: native_line,
             guest: guest_line,

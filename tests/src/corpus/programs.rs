@@ -1,27 +1,14 @@
-//! The list.
+//! Python's own test package, and the usual programs.
 
-use super::Program;
-
-/// A program that must not differ.
-const fn same(name: &'static str, tools: &'static [&'static str], script: &'static str) -> Program {
-    Program {
-        name,
-        tools,
-        script,
-        gap: "",
-    }
-}
+use super::{Program, same};
 
 /// Cases of CPython's own test package (Debian: libpython3.11-testsuite).
 const fn python(name: &'static str, script: &'static str) -> Program {
     same(name, &["python3"], script)
 }
 
-const SHARED: &str =
-    "maps files or memory shared and writable: that goes home, which is not there yet";
-
-/// All programs.
-pub const PROGRAMS: &[Program] = &[
+/// All of them.
+pub(super) const PROGRAMS: &[Program] = &[
     python("python test_os", "python3 cases.py test.test_os"),
     python("python test_posix", "python3 cases.py test.test_posix"),
     python("python test_signal", "python3 cases.py test.test_signal"),
@@ -93,10 +80,7 @@ pub const PROGRAMS: &[Program] = &[
         "python test_asyncio unix_events",
         "python3 cases.py test.test_asyncio.test_unix_events",
     ),
-    Program {
-        gap: SHARED,
-        ..python("python test_mmap", "python3 cases.py test.test_mmap")
-    },
+    python("python test_mmap", "python3 cases.py test.test_mmap"),
     same(
         "perl Test::More",
         &["perl"],
@@ -216,14 +200,11 @@ E
             sqlite3 db 'begin; delete from t where a % 3 = 0; rollback; select count(*) from t; pragma integrity_check; vacuum; pragma page_count;'
             for i in 1 2 3 4; do sqlite3 -cmd '.timeout 20000' db "insert into t (b) values ('p$i');" & done; wait; sqlite3 db "select count(*) from t where b like 'p%'; .dump" | sha256sum | cut -c1-16; sqlite3 db .schema"#,
     ),
-    Program {
-        gap: SHARED,
-        ..same(
-            "sqlite3 in WAL mode",
-            &["sqlite3"],
-            r#"sqlite3 db 'pragma journal_mode = wal; create table t (a); insert into t values (1), (2);'; sqlite3 db 'select sum(a) from t; pragma journal_mode;'"#,
-        )
-    },
+    same(
+        "sqlite3 in WAL mode",
+        &["sqlite3"],
+        r#"sqlite3 db 'pragma journal_mode = wal; create table t (a); insert into t values (1), (2);'; sqlite3 db 'select sum(a) from t; pragma journal_mode;'"#,
+    ),
     same(
         "vim -es",
         &["vim"],
@@ -234,14 +215,11 @@ E
         &["less", "setsid"],
         r#"seq 500 | less | tail -1; seq 3 > f; less f | cat; LESSOPEN='|sed s/2/two/ %s' less f | cat; echo $?"#,
     ),
-    Program {
-        gap: "waits with a signalfd for a signal that it blocks",
-        ..same(
-            "script",
-            &["less", "script"],
-            r#"TERM=xterm timeout 20 script -qec 'stty size; tty | sed s/[0-9]*$//; less -FX f; echo done' /dev/null < /dev/null | tr -d '\r'; timeout 20 script -qec 'sh -c "trap \"echo int\" INT; kill -INT \$\$; stty -a | grep -c isig"' /dev/null < /dev/null | tr -d '\r'"#,
-        )
-    },
+    same(
+        "script",
+        &["less", "script"],
+        r#"TERM=xterm timeout 20 script -qec 'stty size; tty | sed s/[0-9]*$//; less -FX f; echo done' /dev/null < /dev/null | tr -d '\r'; timeout 20 script -qec 'sh -c "trap \"echo int\" INT; kill -INT \$\$; stty -a | grep -c isig"' /dev/null < /dev/null | tr -d '\r'"#,
+    ),
     same(
         "tmux",
         &["tmux"],
