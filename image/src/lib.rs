@@ -16,6 +16,7 @@ mod remake;
 pub mod restore;
 pub mod schema;
 pub mod unfinished;
+pub mod vectors;
 
 use std::io::Read;
 

@@ -18,6 +18,7 @@ use sys::vm;
 
 use crate::capture::from_words;
 use crate::schema::Thread;
+use crate::vectors::{Read, Vectors};
 
 /// A call under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,10 +181,20 @@ fn writes(nr: u32) -> bool {
     matches!(i64::from(nr), libc::SYS_write | libc::SYS_sendto)
 }
 
-/// What is left of a write of which `bytes` were written, if that is not all.
-pub fn of_write(nr: u32, args: &[u64; 6], bytes: i64) -> Option<Unfinished> {
+/// Reads the memory of thread `tid` of this node.
+pub fn memory_of(tid: i32) -> impl Fn(u64, &mut [u8]) -> bool {
+    move |at, into| vm::read(tid, at, into).is_ok_and(|n| n == into.len())
+}
+
+/// What is left of a write of which `bytes` were written, if that is not all;
+/// `read` reads the program's memory.
+pub fn of_write(nr: u32, args: &[u64; 6], bytes: i64, read: Read) -> Option<Unfinished> {
     let written = u64::try_from(bytes).ok().filter(|bytes| *bytes > 0)?;
-    (writes(nr) && written < args[2].min(WRITE_BYTES_MAX)).then_some(Unfinished {
+    let wanted = match writes(nr) {
+        true => args[2].min(WRITE_BYTES_MAX),
+        false => Vectors::of(nr, args, read)?.bytes(),
+    };
+    (written < wanted).then_some(Unfinished {
         nr,
         rest: Rest::Written(written),
     })
@@ -195,12 +206,21 @@ pub struct Shortened {
     /// Its arguments.
     pub args: [u64; 6],
     /// Where to write what in the program's memory first.
-    pub memory: Option<(u64, [u8; 16])>,
+    pub memory: Option<(u64, Vec<u8>)>,
     /// What was done of it before, to be added to its result.
     pub done: u64,
 }
 
 impl Shortened {
+    /// Puts what belongs there into the memory of thread `tid` of this node.
+    /// Whether that was done: a program without a stack there waits for the
+    /// whole time, and its write comes back short.
+    pub fn put(&self, tid: i32) -> bool {
+        self.memory
+            .as_ref()
+            .is_none_or(|(at, bytes)| vm::write(tid, *at, bytes).is_ok_and(|n| n == bytes.len()))
+    }
+
     /// Result of the whole call, if the rest of it had `result`.
     pub fn whole(done: u64, result: i64) -> i64 {
         match result {
@@ -213,15 +233,16 @@ impl Shortened {
 }
 
 /// Most bytes that the kernel writes in one call, write(2).
-const WRITE_BYTES_MAX: u64 = 0x7fff_f000;
+pub(crate) const WRITE_BYTES_MAX: u64 = 0x7fff_f000;
 
 /// The rest of a call with `args`, made at `now_ns` by a thread whose stack
-/// pointer is `stack`.
+/// pointer is `stack`; `read` reads the program's memory.
 pub fn shorten(
     unfinished: &Unfinished,
     args: &[u64; 6],
     stack: u64,
     now_ns: u64,
+    read: Read,
 ) -> Option<Shortened> {
     let mut args = *args;
     let deadline_ns = match unfinished.rest {
@@ -235,6 +256,16 @@ pub fn shorten(
                 done,
             });
         }
+        Rest::Written(done) if Vectors::has(unfinished.nr) => {
+            let mut vectors = Vectors::of(unfinished.nr, &args, read)?;
+            vectors.skip(done);
+            let memory = vectors.give(&mut args, stack.checked_sub(SCRATCH_BELOW)?)?;
+            return Some(Shortened {
+                args,
+                memory: Some(memory),
+                done,
+            });
+        }
         Rest::Written(_) => return None,
     };
     let (at, form) = form(unfinished.nr, &args)?;
@@ -242,9 +273,7 @@ pub fn shorten(
     let scratch = (stack & !15).checked_sub(SCRATCH_BELOW)?;
     let pair = |rest: u32| {
         let words = [left.as_secs(), u64::from(rest)].map(u64::to_ne_bytes);
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(words.as_flattened());
-        bytes
+        words.concat()
     };
     let memory = match form {
         Form::Milliseconds => {
@@ -286,6 +315,30 @@ pub(crate) fn is_about_to_call(regs: &Registers, nr: u32) -> bool {
     }
 }
 
+/// A thread with these registers, which is about to make a call, is made to
+/// return from it.
+fn return_from_call(regs: &mut Registers, result: u64) {
+    const SYSCALL_BYTES: u64 = 2;
+    if (regs.orig_rax as i64) < 0 {
+        regs.rip = regs.rip.wrapping_add(SYSCALL_BYTES);
+    }
+    regs.orig_rax = u64::MAX;
+    regs.rax = result;
+}
+
+/// A stopped thread is about to receive a signal before the rest of a call: a
+/// write of which a part is written is over then.
+pub fn end_before_signal(tid: i32, unfinished: &Unfinished) -> io::Result<()> {
+    let mut regs = ptrace::registers(tid)?;
+    if let Rest::Written(done) = unfinished.rest
+        && is_about_to_call(&regs, unfinished.nr)
+    {
+        return_from_call(&mut regs, done);
+        ptrace::set_registers(tid, &regs)?;
+    }
+    Ok(())
+}
+
 /// Whether a thread of an image is about to make call `nr`, or to make it again.
 pub fn will_call(thread: &Thread, nr: i64) -> bool {
     u32::try_from(nr).is_ok_and(|nr| is_about_to_call(&from_words(&thread.registers), nr))
@@ -293,10 +346,10 @@ pub fn will_call(thread: &Thread, nr: i64) -> bool {
 
 /// Whether a thread with these registers was interrupted in a write of which a
 /// part is written: then it is made to stand before the call again.
-fn stand_before_write(regs: &mut Registers) -> Option<Unfinished> {
+fn stand_before_write(tid: i32, regs: &mut Registers) -> Option<Unfinished> {
     const ERESTARTNOINTR: i64 = -513;
     let nr = u32::try_from(regs.orig_rax).ok()?;
-    let unfinished = of_write(nr, &arguments(regs), regs.rax as i64)?;
+    let unfinished = of_write(nr, &arguments(regs), regs.rax as i64, &memory_of(tid))?;
     regs.rax = ERESTARTNOINTR as u64;
     Some(unfinished)
 }
@@ -324,16 +377,17 @@ impl Shortenings {
         };
         let mut regs = ptrace::registers(tid)?;
         let own = arguments(&regs);
-        let shortened = shorten(&unfinished, &own, regs.rsp, now_ns());
-        let Some(shortened) = shortened.filter(|_| is_about_to_call(&regs, unfinished.nr)) else {
-            return ptrace::resume(tid, 0);
-        };
-        if let Some((at, bytes)) = shortened.memory
-            && vm::write(tid, at, &bytes).is_err()
-        {
-            // A program without a stack there waits for the whole time.
+        if !is_about_to_call(&regs, unfinished.nr) {
             return ptrace::resume(tid, 0);
         }
+        let shortened = shorten(&unfinished, &own, regs.rsp, now_ns(), &memory_of(tid));
+        let Some(shortened) = shortened.filter(|shortened| shortened.put(tid)) else {
+            if let Rest::Written(done) = unfinished.rest {
+                return_from_call(&mut regs, done);
+                ptrace::set_registers(tid, &regs)?;
+            }
+            return ptrace::resume(tid, 0);
+        };
         set_arguments(&mut regs, &shortened.args);
         ptrace::set_registers(tid, &regs)?;
         self.0.insert(
@@ -411,7 +465,7 @@ impl Shortenings {
     pub fn interrupted(&mut self, tid: i32) -> io::Result<Option<Unfinished>> {
         let mut unfinished = self.end(tid)?;
         let mut regs = ptrace::registers(tid)?;
-        if let Some(write) = stand_before_write(&mut regs) {
+        if let Some(write) = stand_before_write(tid, &mut regs) {
             ptrace::set_registers(tid, &regs)?;
             unfinished = Some(write);
         }
@@ -428,20 +482,25 @@ impl Shortenings {
 mod tests {
     use super::*;
 
+    fn nothing(_: u64, _: &mut [u8]) -> bool {
+        false
+    }
+
     #[test]
     fn what_is_left_takes_the_place_of_the_time() {
         let wait = |nr: i64| Unfinished {
             nr: nr as u32,
             rest: Rest::Until(5_000_000_001),
         };
-        let shortened = |nr, args: [u64; 6]| shorten(&wait(nr), &args, 0x8008, 3_000_000_000);
+        let shortened =
+            |nr, args: [u64; 6]| shorten(&wait(nr), &args, 0x8008, 3_000_000_000, &nothing);
         let poll = shortened(libc::SYS_poll, [1, 2, 9999, 4, 5, 6]).expect("a timed call");
         assert_eq!((poll.args[2], poll.memory), (2001, None));
         let sleep = shortened(libc::SYS_nanosleep, [0x10, 0x20, 0, 0, 0, 0]).expect("a timed call");
         let bytes = [2u64, 1].map(u64::to_ne_bytes).concat();
         assert_eq!(sleep.args[..2], [0x7c00, 0x20]);
-        assert_eq!(sleep.memory.map(|(at, _)| at), Some(0x7c00));
-        assert_eq!(sleep.memory.map(|(_, b)| b.to_vec()), Some(bytes));
+        assert_eq!(sleep.memory.as_ref().map(|(at, _)| *at), Some(0x7c00));
+        assert_eq!(sleep.memory.map(|(_, b)| b), Some(bytes));
         let select = shortened(libc::SYS_select, [0, 0, 0, 0, 0x30, 0]).expect("a timed call");
         assert_eq!(select.memory.map(|(at, _)| at), Some(0x30));
         let until = [0, libc::TIMER_ABSTIME as u64, 0x10, 0, 0, 0];
@@ -453,10 +512,10 @@ mod tests {
     fn a_write_goes_on_with_the_rest() {
         let nr = libc::SYS_write as u32;
         let args = [1, 0x1000, 100, 0, 0, 0];
-        assert_eq!(of_write(nr, &args, 100), None);
-        assert_eq!(of_write(nr, &args, -4), None);
-        let unfinished = of_write(nr, &args, 30).expect("an unfinished write");
-        let rest = shorten(&unfinished, &args, 0, 0).expect("a rest");
+        assert_eq!(of_write(nr, &args, 100, &nothing), None);
+        assert_eq!(of_write(nr, &args, -4, &nothing), None);
+        let unfinished = of_write(nr, &args, 30, &nothing).expect("an unfinished write");
+        let rest = shorten(&unfinished, &args, 0, 0, &nothing).expect("a rest");
         assert_eq!(rest.args[..3], [1, 0x101e, 70]);
         assert_eq!(Shortened::whole(rest.done, 70), 100);
         assert_eq!(Shortened::whole(rest.done, -11), 30);

@@ -13,11 +13,10 @@ use abi::memory::GuestMemory;
 use abi::row::{Route, Row};
 use abi::wire::CALL_BYTES_MAX;
 use abi::{Pieces, pieces, row};
-use image::unfinished::{self, Shortened, Unfinished};
+use image::unfinished::{self, Rest, Shortened, Unfinished};
 use lane::control::ToHome;
 use lane::{Kind, LaneError};
 use sys::seccomp::Notification;
-use sys::vm;
 
 use crate::guest::{TemporaryMask, Thread};
 use crate::home_rows::SEEK;
@@ -57,29 +56,29 @@ pub(crate) struct Worker {
 }
 
 /// The call of a thread that has come in the midst of it, with what is left in
-/// place of what it was given, and what was done of it before.
+/// place of what it was given, and what was done of it before; as an error that
+/// alone, if the rest of a write cannot be made.
 fn go_on_with(
     thread: &Thread,
     mut notified: Notification,
     arrived: Option<Unfinished>,
-) -> (Notification, u64) {
+) -> Result<(Notification, u64), u64> {
     let Some(unfinished) = arrived.filter(|call| call.nr == notified.nr as u32) else {
-        return (notified, 0);
+        return Ok((notified, 0));
     };
+    let read = unfinished::memory_of(thread.outer);
     let shortened = unfinished::stack_pointer(thread.outer).and_then(|stack| {
-        unfinished::shorten(&unfinished, &notified.args, stack, unfinished::now_ns())
+        let now_ns = unfinished::now_ns();
+        unfinished::shorten(&unfinished, &notified.args, stack, now_ns, &read)
     });
-    if let Some(Shortened { args, memory, done }) = shortened {
-        let wrote = memory.is_none_or(|(at, bytes)| {
-            vm::write(thread.outer, at, &bytes).is_ok_and(|n| n == bytes.len())
-        });
-        // A program without a stack there waits for the whole time.
-        if wrote {
-            notified.args = args;
-            return (notified, done);
+    match (shortened, unfinished.rest) {
+        (Some(shortened), _) if shortened.put(thread.outer) => {
+            notified.args = shortened.args;
+            Ok((notified, shortened.done))
         }
+        (_, Rest::Written(done)) => Err(done),
+        (_, Rest::Until(_)) => Ok((notified, 0)),
     }
-    (notified, 0)
 }
 
 impl Worker {
@@ -108,7 +107,10 @@ impl Worker {
             state.restarting = false;
             state.arrived.take()
         };
-        let (notified, done) = go_on_with(&thread, *notified, arrived);
+        let (notified, done) = match go_on_with(&thread, *notified, arrived) {
+            Ok(rest) => rest,
+            Err(done) => return drop(pool.listener.answer(notified.id, done as i64)),
+        };
         let notified = &notified;
         let since_ns = match (notified.is_native(), notified.nr as u32) {
             (true, nr) if unfinished::is_timed(nr) => Some(unfinished::now_ns()),
@@ -210,12 +212,13 @@ impl Worker {
     /// Forwards a call in pieces if it is a large read or write.
     fn forward_whole(&mut self, thread: &Thread, row: &Row, args: &[u64; 6]) -> Verdict {
         let memory = thread.memory();
+        let read = unfinished::memory_of(thread.outer);
         let first = self.forward(thread, Kind::Call, row, args, &memory, None);
         let Verdict::Answer(bytes) = first else {
             return first;
         };
         if pieces(row.nr) == Pieces::Write
-            && unfinished::of_write(row.nr, args, bytes).is_some()
+            && unfinished::of_write(row.nr, args, bytes, &read).is_some()
             && !thread.process.is_leaving()
             && !signals::is_due(thread, None)
         {
@@ -270,7 +273,8 @@ impl Worker {
                 return Verdict::Answer(done as i64);
             }
             done += bytes as u64;
-            let short = unfinished::of_write(row.nr, args, done as i64).is_some();
+            let read = unfinished::memory_of(thread.outer);
+            let short = unfinished::of_write(row.nr, args, done as i64, &read).is_some();
             let goes_on = short && !thread.process.is_leaving() && !signals::is_due(thread, None);
             if !goes_on && (!cut || (bytes as usize) < CALL_BYTES_MAX) {
                 return Verdict::Answer(done as i64);

@@ -13,7 +13,7 @@ use image::ImageError;
 use image::postcopy::filler::Filler;
 use image::rebuild::{self, Init};
 use image::schema::SignalAction;
-use image::unfinished::Shortenings;
+use image::unfinished::{self, Rest, Shortenings};
 use lane::Kind;
 use lane::control::{ToHome, ToHost};
 use sys::ptrace::{self, Change, EVENT_STOP};
@@ -258,7 +258,9 @@ impl Tracer {
                 for (index, link) in links.into_iter().enumerate() {
                     let (outer, tid) = body.threads[index];
                     let thread = Thread::new(tid, outer, Arc::clone(&process), Some(link));
-                    lock(&thread.state).arrived = image.threads[index].unfinished;
+                    let unfinished = image.threads[index].unfinished;
+                    lock(&thread.state).arrived =
+                        unfinished.filter(|call| !is_executed_here(call.nr));
                     self.host.add_thread(&Arc::new(thread));
                     pool.join(&self.host);
                 }
@@ -289,6 +291,13 @@ impl Tracer {
             return Ok(());
         }
         self.shortenings.signalled(outer)?;
+        let written = self.host.thread(outer).and_then(|thread| {
+            let arrived = &mut lock(&thread.state).arrived;
+            arrived.take_if(|call| matches!(call.rest, Rest::Written(_)))
+        });
+        if let Some(unfinished) = written {
+            unfinished::end_before_signal(outer, &unfinished)?;
+        }
         let Some(thread) = self.host.thread(outer) else {
             return ptrace::resume(outer, signal);
         };

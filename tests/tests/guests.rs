@@ -79,15 +79,16 @@ guests! {
         exec_keeps exec_scripts exec_ways files_at files_basic files_big files_copy files_directory
         files_names files_special files_stat files_vectors files_xattr fork_memory fork_tree
         fork_wait futex_raw host_facts ids_sessions inherited inotify ipc locks many_children
-        mmap_anonymous mmap_file moving_target orphans pipe_basic pipe_splice proc_self
+        mmap_anonymous mmap_file moving_target orphans pipe_basic pipe_large pipe_splice proc_self
         process_state registers rlimits signal_child signal_default signal_fault signal_group
         signal_handler signal_mask signal_restart signal_siginfo signal_storm
         socket_tcp socket_udp socket_unix spawn stack_growth static_libc static_pie static_raw
-        threads_cancel threads_end threads_fork threads_ids threads_io threads_sync tty vfork_exec;
+        threads_cancel threads_end threads_fork threads_ids threads_io threads_sync tty vfork_exec
+        write_vectors;
     needs_home:
         namespaces own_filter shared_memory shared_reading mmap_changes;
     sees_moves:
-        ahead_written clocks pipe_large poll_select;
+        ahead_written clocks poll_select;
     gap:
         event_fds signal_timers;
     seen_traced:

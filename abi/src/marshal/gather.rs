@@ -56,6 +56,8 @@ pub(super) struct Gather<'a> {
     looks: bool,
     /// Bytes of the stream still to be skipped: they were moved by earlier pieces.
     pub(super) skip: u64,
+    /// Whether earlier pieces were moved.
+    pub(super) is_rest: bool,
     /// Bytes of the stream this call may still take.
     pub(super) room: u64,
     /// An `Out(At(i))`: its range, the argument i, and the capacity.
@@ -122,6 +124,7 @@ pub(super) fn gather(
         pieces,
         looks: pieces == Pieces::Read || UNDONE.contains(&row.nr),
         skip: done_bytes,
+        is_rest: done_bytes > 0,
         room: (CALL_BYTES_MAX as u64).min(MOVED_BYTES_MAX.saturating_sub(done_bytes)),
         value_result: None,
     };

@@ -155,6 +155,13 @@ impl Gather<'_> {
         if at == 0 {
             return Ok(());
         }
+        if self.is_rest && message.received.is_none() {
+            // It went with the first bytes.
+            let control_at = message.header + CONTROL;
+            self.call.input[control_at..control_at + 8].fill(0);
+            self.call.input[length_at..length_at + 8].fill(0);
+            return Ok(());
+        }
         let is_refused = length > i32::MAX as u64;
         if is_refused || message.received.is_none() && length > CONTROL_SENT_MAX {
             self.relocate(message.header + CONTROL, at, None);

@@ -219,8 +219,15 @@ impl Tracer {
             regs.rsi = own.rsi;
             ptrace::set_registers(outer, &regs)?;
         }
-        let interrupted = lock(&thread.state).interrupted.take();
-        let known = unfinished.or(interrupted).or(leaving.waits.remove(&outer));
+        let (interrupted, arrived) = {
+            let mut state = lock(&thread.state);
+            // It came with the rest of a call and leaves before it has made it.
+            (state.interrupted.take(), state.arrived.take())
+        };
+        let known = unfinished
+            .or(interrupted)
+            .or(arrived)
+            .or(leaving.waits.remove(&outer));
         let unfinished = self.shortenings.interrupted(outer)?.or(known);
         leaving.held.insert(outer, unfinished);
         self.leave_if_still(pid);
