@@ -311,7 +311,13 @@ impl Server<'_> {
             return self.answer(frame, GONE, Some(thread));
         };
         let (job, deputy) = (self.job, &thread.deputy);
-        Ok(pages::send_image(job, deputy, &captured, frame, &mut self.sender)?)
+        Ok(pages::send_image(
+            job,
+            deputy,
+            &captured,
+            frame,
+            &mut self.sender,
+        )?)
     }
 
     /// A part of the image of a process that is to go on at home. With the last

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sys::ptrace::{self, Change};
-use sys::window::{BATCH_CALLS_MAX, Call, Slot};
 use sys::userfault::{self, Userfault};
+use sys::window::{BATCH_CALLS_MAX, Call, Slot};
 use sys::{fdpass, pidfd, vm};
 
 use crate::ImageError;
@@ -257,8 +257,7 @@ impl<'a> Maker<'a> {
         for run in &image.pages {
             let bytes = (run.count * PAGE_BYTES) as usize;
             while mappings.next_if(|m| m.end <= run.start).is_some() {}
-            let watched = userfault
-                .filter(|_| mappings.peek().is_some_and(|m| image.has_later(m)));
+            let watched = userfault.filter(|_| mappings.peek().is_some_and(|m| image.has_later(m)));
             let mut done = 0;
             while done < bytes {
                 let chunk = &pages[from + done..from + bytes];

@@ -65,7 +65,11 @@ pub struct Wanted {
 impl Wanted {
     /// Wire form.
     pub fn encode(self, out: &mut Vec<u8>) {
-        out.extend_from_slice([self.start, self.bytes].map(u64::to_le_bytes).as_flattened());
+        out.extend_from_slice(
+            [self.start, self.bytes]
+                .map(u64::to_le_bytes)
+                .as_flattened(),
+        );
     }
 
     /// Reads the wire form.

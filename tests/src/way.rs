@@ -30,6 +30,12 @@ impl Way {
         }
     }
 
+    /// What `mosexec` is told by its environment: where programs move most, all of
+    /// them go on before their memory has come, however little that is.
+    pub(crate) fn environment(self) -> Option<(&'static str, &'static str)> {
+        (self == Way::Shuffled).then_some(("HOMENODE_LATER_MIN", "1"))
+    }
+
     /// The command line that runs `command` in this way.
     ///
     /// # Panics

@@ -105,10 +105,7 @@ mod tests {
         );
         assert_eq!(
             divide(&[(0, 11 * p), (10 * p, 12 * p), (19 * p, u64::MAX)]),
-            (
-                vec![run(10, 1), run(11, 1), run(19, 1)],
-                vec![run(12, 7)]
-            )
+            (vec![run(10, 1), run(11, 1), run(19, 1)], vec![run(12, 7)])
         );
         assert_eq!(divide(&[(0, u64::MAX)]), (vec![run(10, 10)], vec![]));
     }
