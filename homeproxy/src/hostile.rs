@@ -38,6 +38,8 @@ fn job() -> Arc<Job> {
         shuffle_ms: None,
         log: None,
         stats: None,
+        post_copy: false,
+        later_min: None,
         read_ahead: true,
         command: Vec::new(),
         programs: String::new(),

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::Context;
 use image::Image;
 use image::files::Digests;
+use image::postcopy::hot::LATER_BYTES_MIN;
 use lane::Secret;
 use lane::control::ToHost;
 use sys::ready::Bell;
@@ -182,6 +183,8 @@ pub(crate) struct Job {
     pub(crate) node: u32,
     /// Why they stay, where that is home.
     pub(crate) home_reason: String,
+    /// From how many bytes on pages may follow a process that moves.
+    pub(crate) later_bytes_min: u64,
     /// What happens to its processes.
     pub(crate) journal: Journal,
     /// Deputies' threads by id.
@@ -207,6 +210,7 @@ impl Job {
             digests: Digests::default(),
             node: setup.node,
             home_reason,
+            later_bytes_min: setup.later_min.unwrap_or(LATER_BYTES_MIN),
             journal: Journal::new(setup),
             threads: Mutex::new(HashMap::new()),
             mapped: Mapped::default(),

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use image::Image;
-use image::postcopy::hot::{LATER_BYTES_MIN, split_later};
+use image::postcopy::hot::split_later;
 use image::postcopy::parcel::CONTENT_BYTES_MAX;
 use image::postcopy::source::Source;
 use image::schema::{PAGE_BYTES, PageRun};
@@ -50,7 +50,7 @@ pub(crate) fn send_image(
 ) -> Result<(), PagesError> {
     let mut image: Image = captured.image.clone();
     if frame.payload == [1] && matches!(captured.contents, Contents::Kept) {
-        split_later(&mut image, later_bytes_min());
+        split_later(&mut image, job.later_bytes_min);
     }
     deputy.kept.follow(&image.later);
     let refuse = |_| PagesError::Malformed("an image that cannot be encoded");
@@ -87,15 +87,6 @@ fn send_parts(bytes: &[u8], frame: &Frame<'_>, sender: &mut Sender) -> Result<()
     Ok(())
 }
 
-/// From how many bytes on pages follow their image. `HOMENODE_LATER_MIN` is for
-/// tests.
-fn later_bytes_min() -> u64 {
-    let wanted = std::env::var("HOMENODE_LATER_MIN").ok();
-    wanted
-        .and_then(|bytes| bytes.parse().ok())
-        .unwrap_or(LATER_BYTES_MIN)
-}
-
 /// Serves a lane that is about pages, until it ends.
 pub(crate) fn serve(job: &Arc<Job>, sender: Sender, receiver: Receiver, opening: Opening) {
     let pid = opening.pid;
@@ -103,10 +94,10 @@ pub(crate) fn serve(job: &Arc<Job>, sender: Sender, receiver: Receiver, opening:
         return tracing::debug!("pages of process {pid}, which is no deputy");
     };
     let served = match opening.which {
-        Which::All => send_later(&deputy, sender, receiver, |receiver, sender| {
+        Which::All => send_later(job, &deputy, sender, receiver, |receiver, sender| {
             complete(job, &deputy, receiver, sender)
         }),
-        Which::Wanted => send_wanted(&deputy, sender, receiver),
+        Which::Wanted => send_wanted(job, &deputy, sender, receiver),
         Which::None => complete(job, &deputy, receiver, sender),
     };
     match served {
@@ -117,7 +108,8 @@ pub(crate) fn serve(job: &Arc<Job>, sender: Sender, receiver: Receiver, opening:
 
 /// All that follow, in order; an empty parcel at the end.
 fn send_later(
-    deputy: &Deputy,
+    job: &Job,
+    deputy: &Arc<Deputy>,
     mut sender: Sender,
     receiver: Receiver,
     then: impl FnOnce(Receiver, Sender) -> Result<(), PagesError>,
@@ -129,6 +121,7 @@ fn send_later(
         let more = source
             .parcel(sender.begin())
             .map_err(|source| PagesError::Read { pid, source })?;
+        still_its_own(job, deputy)?;
         sender.send(Kind::Parcel, 0, 0)?;
         if !more {
             return then(receiver, sender);
@@ -138,7 +131,8 @@ fn send_later(
 
 /// Those that are asked for.
 fn send_wanted(
-    deputy: &Deputy,
+    job: &Job,
+    deputy: &Arc<Deputy>,
     mut sender: Sender,
     mut receiver: Receiver,
 ) -> Result<(), PagesError> {
@@ -161,7 +155,16 @@ fn send_wanted(
                 }
                 _ => PagesError::Read { pid, source: error },
             })?;
+        still_its_own(job, deputy)?;
         sender.send(Kind::Parcel, 0, request)?;
+    }
+}
+
+/// What was read is not that of another program, which the process has executed.
+fn still_its_own(job: &Job, deputy: &Arc<Deputy>) -> Result<(), PagesError> {
+    match job.deputy(deputy.pid) {
+        Some(now) if Arc::ptr_eq(&now, deputy) => Ok(()),
+        _ => Err(LaneError::Closed.into()),
     }
 }
 

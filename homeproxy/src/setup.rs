@@ -39,6 +39,8 @@ pub struct Setup {
     pub read_ahead: bool,
     /// Whether a process may go on before all of its memory has come.
     pub post_copy: bool,
+    /// From how many bytes on it may; `None`: [`image::postcopy::hot::LATER_BYTES_MIN`].
+    pub later_min: Option<u64>,
     /// The command and its arguments, for the statistics; no more of them than
     /// [`COMMAND_BYTES_MAX`].
     pub command: Vec<String>,

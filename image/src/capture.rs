@@ -13,6 +13,7 @@ use crate::schema::{
     Backing, Image, MmFields, PAGE_BYTES, PAGES_BYTES_MAX, PageRun, PendingSignal, SignalAction,
     Thread, VERSION,
 };
+use crate::survey::{self, Survey};
 use crate::unfinished::{self, Unfinished};
 use crate::{ImageError, proc_file};
 
@@ -51,7 +52,7 @@ pub fn after_exec(pid: i32, digests: &Digests) -> Result<Image, ImageError> {
         identify: &mut |line| at_home(line, digests),
         sharer: &|_| None,
     };
-    add_mappings(&mut image, pid, &lines, &mut surroundings)?;
+    add_mappings(&mut image, pid, Survey::of(lines), &mut surroundings)?;
     Ok(image)
 }
 
@@ -117,16 +118,34 @@ pub fn running(
     let step = |doing| ImageError::step(doing, pid);
     let status = proc_file(pid, "status").map_err(step("read the status"))?;
     let status = String::from_utf8_lossy(&status);
-    let lines = maps::read_with_flags(pid).map_err(step("read the mappings"))?;
+    let lines = maps::read(pid).map_err(step("read the mappings"))?;
     let loan = Loan::of(pid, &lines)?;
     let mut image = empty(pid, leader.at_home)?;
     image.moved = true;
+    let (looked, survey) = survey::during(pid, &lines, || {
+        look_into_threads(&mut image, pid, threads, loan, &status)
+    });
+    looked?;
+    let survey = survey.map_err(step("read the mappings"))?;
+    add_mappings(&mut image, pid, survey, surroundings)?;
+    Ok(image)
+}
+
+/// State of the threads, and signals that wait.
+fn look_into_threads(
+    image: &mut Image,
+    pid: i32,
+    threads: &[StoppedThread],
+    loan: Loan,
+    status: &str,
+) -> Result<(), ImageError> {
+    let step = |doing| ImageError::step(doing, pid);
     for thread in threads {
         let mut injector = Injector::begin(thread.tid, loan)
             .map_err(ImageError::step("take over a thread", thread.tid))?;
         let mut captured = capture_thread(thread, &mut injector);
         if thread.tid == pid && captured.is_ok() {
-            let process = capture_process(&mut image, &status, &mut injector);
+            let process = capture_process(image, status, &mut injector);
             captured = process.and(captured);
         }
         let captured = captured.map_err(injector.step("look into a thread"));
@@ -149,8 +168,7 @@ pub fn running(
     let all = ptrace::pending_signals(pid, true).map_err(step("read the waiting signals"))?;
     let all = all.into_iter().map(|info| PendingSignal { tid: 0, info });
     image.pending.extend(all);
-    add_mappings(&mut image, pid, &lines, surroundings)?;
-    Ok(image)
+    Ok(())
 }
 
 /// What only the thread itself can tell, and the rest of it.
@@ -253,16 +271,18 @@ fn empty(pid: i32, at_home: i32) -> Result<Image, ImageError> {
 fn add_mappings(
     image: &mut Image,
     pid: i32,
-    lines: &[Line],
+    mut survey: Survey,
     surroundings: &mut Surroundings<'_>,
 ) -> Result<(), ImageError> {
+    let lines = std::mem::take(&mut survey.lines);
     let mut mapped = Mapped {
         pid,
+        survey,
         surroundings,
         page_map: maps::page_map(pid).map_err(ImageError::step("open the page map", pid))?,
         last: None,
     };
-    for line in lines {
+    for line in &lines {
         add_mapping(image, line, &mut mapped)?;
     }
     let bytes = image.page_bytes();
@@ -280,6 +300,7 @@ struct Mapped<'a, 'b> {
     pid: i32,
     surroundings: &'a mut Surroundings<'b>,
     page_map: File,
+    survey: Survey,
     /// The file of the last mapping that had one: a program is mapped in
     /// several parts one after the other.
     last: Option<(Line, FileIdentity)>,
@@ -442,7 +463,7 @@ fn add_mapping(
                 count: (end - start) / PAGE_BYTES,
             }]),
             _ if line.shared => Ok(Vec::new()),
-            _ => maps::written_pages(map, start, end),
+            _ => mapped.survey.written(map, start, end),
         };
         image.pages.extend(runs.map_err(|error| match error.kind() {
             std::io::ErrorKind::Unsupported => stays(error.to_string()),

@@ -15,6 +15,7 @@ pub mod rebuild;
 mod remake;
 pub mod restore;
 pub mod schema;
+mod survey;
 pub mod unfinished;
 pub mod vectors;
 

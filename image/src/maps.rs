@@ -80,10 +80,20 @@ pub fn at_home(text: &[u8], home_of: impl Fn(u64, &str) -> Option<FileIdentity>)
         let parsed = shown.and_then(parse_line).filter(|line| line.inode != 0);
         match parsed.and_then(|line| Some((home_of(line.inode, &line.name)?, line))) {
             Some((home, parsed)) => write_line(&mut out, &parsed, &home),
+            None if line.starts_with(b"VmFlags:") => write_flags(&mut out, line),
             None => out.extend_from_slice(line),
         }
     }
     out
+}
+
+/// Without the flag of memory whose pages may be missing: they come from us.
+fn write_flags(out: &mut Vec<u8>, line: &[u8]) {
+    for word in line.split_inclusive(|byte| *byte == b' ') {
+        if word != b"um " {
+            out.extend_from_slice(word);
+        }
+    }
 }
 
 /// As the kernel writes a line: the name starts at column 73.
@@ -255,6 +265,8 @@ mod tests {
             String::from_utf8_lossy(&own)
         );
 
+        let flags = at_home(b"VmFlags: rd wr um ac \n", |_, _| None);
+        assert_eq!(flags, b"VmFlags: rd wr ac \n");
         let here = "7f00-8f00 r-xp 00001000 00:01 77     /memfd:homenode-file (deleted)\n\
                     Rss:        4 kB\n8f00-9f00 rw-p 00000000 00:00 0 \n";
         let there = at_home(here.as_bytes(), |inode, name| {

@@ -224,12 +224,19 @@ fn wait_stopped(tid: i32) -> Result<(), ImageError> {
     }
 }
 
+/// What a node has ready for every body.
+#[derive(Clone, Copy)]
+pub struct Ground<'a> {
+    /// The bodies' filter, from [`sys::seccomp::assemble`].
+    pub filter: &'a [[u8; 8]],
+    /// That of [`sys::userfault::DEVICE`]; without it no pages can come later.
+    pub userfaults: Option<&'a Arc<File>>,
+}
+
 /// Makes a body from `image`.
 ///
 /// `pages` are the contents of [`Image::pages`]; `files` stand for
-/// [`Image::files`], one each; `filter` is the program from
-/// [`sys::seccomp::assemble`]; `device` is that of [`sys::userfault::DEVICE`],
-/// if pages come later. Returns the body stopped.
+/// [`Image::files`], one each. Returns the body stopped.
 ///
 /// # Errors
 /// What failed; the half-made body is dead and reaped.
@@ -238,10 +245,9 @@ pub fn rebuild(
     image: &Image,
     pages: &[u8],
     files: &[Arc<File>],
-    filter: &[[u8; 8]],
-    device: Option<&Arc<File>>,
+    ground: Ground<'_>,
 ) -> Result<Body, ImageError> {
-    if device.is_none() && !image.later.is_empty() {
+    if ground.userfaults.is_none() && !image.later.is_empty() {
         return Err(ImageError::Refused(
             "pages would come later, which this node cannot serve".into(),
         ));
@@ -271,7 +277,7 @@ pub fn rebuild(
         threads: vec![(pid, image.pid)],
     };
     let made = match init.window.take_slot() {
-        Some(mut slot) => builder.build(init, &mut slot, image, pages, files, filter, device),
+        Some(mut slot) => builder.build(init, &mut slot, image, pages, files, ground),
         None => Err(ImageError::Refused("no free slot in the window".into())),
     };
     let threads = builder.threads;
@@ -313,8 +319,7 @@ impl Builder {
         image: &Image,
         pages: &[u8],
         files: &[Arc<File>],
-        filter: &[[u8; 8]],
-        device: Option<&Arc<File>>,
+        ground: Ground<'_>,
     ) -> Result<(Listener, Option<Userfault>), ImageError> {
         let pid = self.pid;
         let step = move |doing| ImageError::step(doing, pid);
@@ -322,6 +327,7 @@ impl Builder {
         let mut leader = Maker::new(pid, self.place, slot);
         let end = self.place + GEOMETRY.bytes() as u64;
         leader.unmap_all_but(&[(self.place, end)]);
+        let device = ground.userfaults.filter(|_| !image.later.is_empty());
         let all: Vec<Arc<File>> = files.iter().chain(device).cloned().collect();
         let numbers = leader.receive_files(init.socket.as_fd(), SOCKET, &all)?;
         let device = device.and_then(|_| numbers.last().copied());
@@ -331,7 +337,7 @@ impl Builder {
         self.make_threads(init, &mut leader, &image.threads[1..])?;
         give_up_capabilities(&mut leader)?;
         leader.run()?;
-        let listener = self.install_filter(leader.slot, filter)?;
+        let listener = self.install_filter(leader.slot, ground.filter)?;
         self.close_listener(leader.slot, &listener)?;
         self.remove_window(image)?;
         for (thread, (tid, _)) in image.threads.iter().zip(&self.threads) {

@@ -46,6 +46,9 @@ pub(crate) struct Args {
     /// Let a process that moves go on only when all of its memory has been copied
     #[arg(long)]
     pub(crate) no_post_copy: bool,
+    /// From how many bytes on memory may follow a process that moves: for tests
+    #[arg(long, value_name = "BYTES", hide = true)]
+    pub(crate) later_min: Option<u64>,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,

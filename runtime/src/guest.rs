@@ -81,8 +81,8 @@ pub(crate) struct Process {
     pub(crate) memory_shared: Arc<()>,
     /// Its calls since home was told last; `None`: nobody wants to know.
     pub(crate) calls: Option<Mutex<Calls>>,
-    /// How far its pages are.
-    pub(crate) pages: Pages,
+    /// How far its pages are; of all processes that have the same memory.
+    pub(crate) pages: Arc<Pages>,
     /// Its descriptors, as far as files are read ahead.
     pub(crate) ahead: Arc<Descriptors>,
 }
@@ -112,7 +112,7 @@ impl Process {
             remains: Mutex::default(),
             memory_shared,
             calls: stats.then(Mutex::default),
-            pages: Pages::default(),
+            pages: Arc::default(),
             ahead: Arc::default(),
         }
     }

@@ -9,6 +9,7 @@ use abi::CALL_BYTES_MAX;
 use abi::marshal::Marshalled;
 use image::Image;
 use image::files::{FILE_BYTES_MAX, FileIdentity, LocalFiles, Mappable};
+use image::postcopy::source::Source;
 use image::schema::IMAGE_BYTES_MAX;
 use lane::{Frame, Kind, Lane, LaneError, Receiver, Secret, Sender};
 use sys::patience::{Patience, UNDER_WAY};
@@ -195,12 +196,13 @@ impl Link {
         Ok(bytes)
     }
 
-    /// Sends the image of the bound process, which is to go on at home, and
-    /// waits for home's answer: why it does not, if so.
+    /// Sends the image of the bound process, which is to go on at home, with
+    /// pages as they are in `outer`, which stands still, and waits for home's
+    /// answer: why it does not, if so.
     pub(crate) fn send_home(
         &mut self,
         image: &Image,
-        pages: &[u8],
+        outer: i32,
     ) -> Result<Result<(), String>, LaneError> {
         let encoded = match image.encode() {
             Ok(encoded) => encoded,
@@ -208,12 +210,20 @@ impl Link {
         };
         self.request += 1;
         let request = self.request;
-        let lengths = [encoded.len(), pages.len()].map(|bytes| (bytes as u64).to_le_bytes());
+        let lengths = [encoded.len() as u64, image.page_bytes()].map(u64::to_le_bytes);
         let mut sender = lock(&self.sender);
         sender.begin().extend_from_slice(lengths.as_flattened());
         sender.send(Kind::Return, EPOCH, request)?;
-        for part in encoded.chunks(PART_BYTES).chain(pages.chunks(PART_BYTES)) {
+        for part in encoded.chunks(PART_BYTES) {
             sender.begin().extend_from_slice(part);
+            sender.send(Kind::Return, EPOCH, request)?;
+        }
+        let mut source = Source::new(outer, &image.pages);
+        let io = |source| LaneError::Io {
+            doing: "read the pages of a process",
+            source,
+        };
+        while source.contents(sender.begin()).map_err(io)? {
             sender.send(Kind::Return, EPOCH, request)?;
         }
         drop(sender);

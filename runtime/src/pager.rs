@@ -191,7 +191,7 @@ fn serve_faults(
     stop: &PipeReader,
 ) -> Result<(), PagerError> {
     let memory = lock(filler).userfault().try_clone()?;
-    let mut lane = None;
+    let (mut sender, mut receiver) = open(host, pid, Which::Wanted)?;
     let mut queue = VecDeque::new();
     let readable = PollFlags::POLLIN;
     loop {
@@ -212,10 +212,6 @@ fn serve_faults(
         while let Some(gap) = queue.pop_front() {
             let Some(gap) = lock(filler).still_missing(gap)? else {
                 continue;
-            };
-            let (sender, receiver) = match &mut lane {
-                Some(lane) => lane,
-                None => lane.insert(open(host, pid, Which::Wanted)?),
             };
             let wanted = Wanted {
                 start: gap.origin,

@@ -11,7 +11,7 @@ use abi::{filter, row};
 use anyhow::Context;
 use image::ImageError;
 use image::postcopy::filler::Filler;
-use image::rebuild::{self, Init};
+use image::rebuild::{self, Ground, Init};
 use image::schema::SignalAction;
 use image::unfinished::{self, Rest, Shortenings};
 use lane::Kind;
@@ -235,9 +235,11 @@ impl Tracer {
         let made = lane::fault::point("rebuild")
             .map_err(ImageError::step("make a body", pid))
             .and_then(|()| {
-                let device = self.host.userfaults.as_ref();
-                let (init, filter) = (&mut self.init, &self.filter);
-                rebuild::rebuild(init, &image, &pages, &files, filter, device)
+                let ground = Ground {
+                    filter: &self.filter,
+                    userfaults: self.host.userfaults.as_ref(),
+                };
+                rebuild::rebuild(&mut self.init, &image, &pages, &files, ground)
             });
         match made {
             Ok(body) => {
@@ -251,7 +253,7 @@ impl Tracer {
                     self.host.stats,
                 );
                 if image.moved {
-                    process.pages = Pages::coming();
+                    process.pages = Arc::new(Pages::coming());
                 }
                 let process = Arc::new(process);
                 self.leaders.insert(body.pid, Arc::clone(&process));
@@ -579,7 +581,7 @@ impl Tracer {
             if birth.clears_handlers() {
                 dispositions.clear_handlers();
             }
-            let process = Arc::new(Process::new(
+            let mut process = Process::new(
                 birth.pid,
                 child,
                 Arc::clone(&thread.process.pool),
@@ -590,7 +592,11 @@ impl Tracer {
                     Arc::default()
                 },
                 self.host.stats,
-            ));
+            );
+            if birth.shares_memory() {
+                process.pages = Arc::clone(&thread.process.pages);
+            }
+            let process = Arc::new(process);
             self.leaders.insert(child, Arc::clone(&process));
             process
         };

@@ -133,7 +133,6 @@ impl Running {
             .env("HOME", dir("home"))
             .env("TMPDIR", dir("tmp"))
             .env("XDG_RUNTIME_DIR", dir("runtime"))
-            .envs(way.environment())
             .envs(case.environment.iter().map(|(name, value)| (name, value)));
         let start = |command: &mut Command| {
             command

@@ -12,7 +12,8 @@ pub enum Way {
     AtHome,
     /// Under `mosexec`, on the second node of a private cluster on this machine.
     Elsewhere,
-    /// As that, and moved home and away again all the time.
+    /// As that, and moved home and away again all the time; all go on before their
+    /// memory has come, however little that is.
     Shuffled,
     /// The same, less often: for programs of many processes.
     Stirred,
@@ -25,15 +26,18 @@ impl Way {
             Way::Native => None,
             Way::AtHome => Some(&["--home"]),
             Way::Elsewhere => Some(&["--embedded", "2", "--on", "2"]),
-            Way::Shuffled => Some(&["--embedded", "2", "--on", "2", "--shuffle", "30"]),
+            Way::Shuffled => Some(&[
+                "--embedded",
+                "2",
+                "--on",
+                "2",
+                "--shuffle",
+                "30",
+                "--later-min",
+                "1",
+            ]),
             Way::Stirred => Some(&["--embedded", "2", "--on", "2", "--shuffle", "250"]),
         }
-    }
-
-    /// What `mosexec` is told by its environment: where programs move most, all of
-    /// them go on before their memory has come, however little that is.
-    pub(crate) fn environment(self) -> Option<(&'static str, &'static str)> {
-        (self == Way::Shuffled).then_some(("HOMENODE_LATER_MIN", "1"))
     }
 
     /// The command line that runs `command` in this way.

@@ -15,6 +15,9 @@ pub const RUNS_MAX: usize = 1024;
 const ZEROS: u64 = 1 << 63;
 const RUN_BYTES: usize = 16;
 
+/// A run and its contents; `None`: zeros.
+pub type Part<'a> = (PageRun, Option<&'a [u8]>);
+
 /// Appends the list of runs, each with whether it is zeros, to the contents of
 /// those that are not.
 pub fn seal(runs: &[(PageRun, bool)], out: &mut Vec<u8>) {
@@ -25,12 +28,11 @@ pub fn seal(runs: &[(PageRun, bool)], out: &mut Vec<u8>) {
     out.extend_from_slice(&(runs.len() as u32).to_le_bytes());
 }
 
-/// The runs of a parcel, each with its contents; `None`: zeros. It comes from
-/// another machine.
+/// The runs of a parcel, which comes from another machine.
 ///
 /// # Errors
 /// [`ImageError::Refused`] if it contradicts itself.
-pub fn open(parcel: &[u8]) -> Result<Vec<(PageRun, Option<&[u8]>)>, ImageError> {
+pub fn open(parcel: &[u8]) -> Result<Vec<Part<'_>>, ImageError> {
     let refuse = || ImageError::Refused("a malformed parcel of pages".into());
     let (rest, count) = parcel.split_last_chunk::<4>().ok_or_else(refuse)?;
     let count = u32::from_le_bytes(*count) as usize;

@@ -250,8 +250,7 @@ impl Tracer {
         if let Some(reason) = self.obstacle(&process) {
             return self.give_up(pid, &reason);
         }
-        let mut pages = Vec::new();
-        let captured = self.capture(&process, &threads, &mut pages);
+        let captured = self.capture(&process, &threads);
         let image = match captured {
             Ok(image) => image,
             Err(ImageError::Ended { pid, change }) => return self.handle(pid, change),
@@ -267,7 +266,7 @@ impl Tracer {
         let host = Arc::clone(&self.host);
         let outer = process.outer;
         self.host.helpers.run(Box::new(move || {
-            let sent = send(&host, &threads, &image, &pages);
+            let sent = send(&host, &threads, &image);
             let result = match sent {
                 Ok(answer) => answer,
                 Err(error) => {
@@ -288,7 +287,6 @@ impl Tracer {
         &self,
         process: &Arc<Process>,
         threads: &[Arc<Thread>],
-        pages: &mut Vec<u8>,
     ) -> std::result::Result<Image, ImageError> {
         process.captured.store(true, Ordering::SeqCst);
         let held = self.leaving.get(&process.pid).map(|leaving| &leaving.held);
@@ -333,8 +331,6 @@ impl Tracer {
                 waiting.info = info;
             }
         }
-        pages.reserve_exact(image.page_bytes() as usize);
-        capture::pages(&image, process.outer, pages)?;
         Ok(image)
     }
 
@@ -427,7 +423,6 @@ fn send(
     host: &Host,
     threads: &[Arc<Thread>],
     image: &Image,
-    pages: &[u8],
 ) -> std::result::Result<std::result::Result<(), String>, LaneError> {
     let [leader, ..] = threads else {
         return Ok(Err("it has ended".to_owned()));
@@ -441,7 +436,7 @@ fn send(
     match lock(&leader.link).as_mut() {
         Some(link) => {
             link.put_in_order(&leader.process.ahead)?;
-            link.send_home(image, pages)
+            link.send_home(image, leader.process.outer)
         }
         None => Ok(Err("its lane is gone".to_owned())),
     }
