@@ -288,6 +288,9 @@ pub fn point_at_slot(regs: &mut Registers, window: u64, slot: u64) {
     regs.rip = window;
     regs.r12 = slot;
     regs.r13 = 0;
+    // The stub has no stack: the thread may have been on its signal stack, which cannot be
+    // changed as long as it seems to be there.
+    regs.rsp = 0;
     regs.orig_rax = u64::MAX;
     regs.eflags &= !0x400;
 }

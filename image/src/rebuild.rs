@@ -446,8 +446,6 @@ fn start_stub(tid: i32, place: u64, slot: &Slot) -> Result<(), ImageError> {
     let step = |doing| ImageError::step(doing, tid);
     let mut regs = ptrace::registers(tid).map_err(step("read the registers"))?;
     crate::deputy::point_at_slot(&mut regs, place, place + slot.offset());
-    // On no signal stack, so that one can be set.
-    regs.rsp = 0;
     ptrace::set_registers(tid, &regs).map_err(step("point the thread at the stub"))?;
     ptrace::resume(tid, 0).map_err(step("start the stub"))
 }

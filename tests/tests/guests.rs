@@ -81,7 +81,7 @@ guests! {
         fork_wait futex_raw host_facts ids_sessions inherited inotify ipc locks many_children memory_changes
         mmap_anonymous mmap_file moving_target orphans pipe_basic pipe_large pipe_splice proc_self
         process_state registers rlimits signal_child signal_default signal_fault signal_group
-        signal_handler signal_mask signal_restart signal_siginfo signal_storm
+        signal_handler signal_mask signal_restart signal_siginfo signal_stack signal_storm
         socket_tcp socket_udp socket_unix spawn stack_growth static_libc static_pie static_raw
         threads_cancel threads_end threads_fork threads_ids threads_io threads_sync tty vfork_exec
         write_vectors;
