@@ -25,6 +25,7 @@ use sys::window::{Call, Slot, Window};
 use crate::coming::Coming;
 use crate::direct;
 use crate::job::{DeputyThread, EXECUTED, GONE, Job, Order, Place, Returned, lock};
+use crate::mapped::Wish;
 use crate::pages::{self, PagesError};
 use crate::procfs;
 use crate::readahead::{self, Reading};
@@ -553,9 +554,12 @@ fn describe(job: &Arc<Job>, thread: &DeputyThread, fd: i32, flags: u8) -> Result
     let pid = thread.deputy.pid;
     let file = pidfd::getfd(thread.deputy.pidfd.as_fd(), fd)
         .map_err(|error| error.raw_os_error().unwrap_or(libc::ENODEV))?;
-    let (shared, written) = (flags & 1 != 0, flags & 2 != 0);
-    job.mapped
-        .describe(job, pid, &File::from(file), shared, written)
+    let wish = Wish {
+        shared: flags & 1 != 0,
+        written: flags & 2 != 0,
+        anyway: flags & 4 != 0,
+    };
+    job.mapped.describe(job, pid, &File::from(file), wish)
 }
 
 // A call that was parsed fits the data area, and its results fit a frame.

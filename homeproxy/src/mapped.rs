@@ -59,6 +59,17 @@ pub(crate) struct Mapped {
     changed: Condvar,
 }
 
+/// How a file is to be mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wish {
+    /// MAP_SHARED.
+    pub(crate) shared: bool,
+    /// PROT_WRITE.
+    pub(crate) written: bool,
+    /// A copy of what it holds now will do, since the process cannot go home.
+    pub(crate) anyway: bool,
+}
+
 /// Whether a file stays as it is.
 enum Hold {
     /// Or those who have it mapped are told before.
@@ -77,9 +88,13 @@ impl Mapped {
         job: &Arc<Job>,
         pid: i32,
         file: &File,
-        shared: bool,
-        written: bool,
+        wish: Wish,
     ) -> Result<Mappable, i32> {
+        let Wish {
+            shared,
+            written,
+            anyway,
+        } = wish;
         let errno = |error: io::Error| error.raw_os_error().unwrap_or(libc::ENODEV);
         let home = |what: &str| Ok(Mappable::AtHome(format!("mmap of {what}")));
         // EACCES: not open for reading, or shared, written, and not open for both.
@@ -117,7 +132,7 @@ impl Mapped {
             digest: [0; 32],
             bytes: 0,
         };
-        match self.hold(job, pid, Arc::new(own)) {
+        match self.hold(job, pid, Arc::new(own), anyway) {
             Ok((digest, bytes)) => Ok(Mappable::Copied(FileIdentity {
                 digest,
                 bytes,
@@ -127,7 +142,8 @@ impl Mapped {
         }
     }
 
-    /// Keeps `file` for process `pid`, with its digest and length.
+    /// Keeps `file` for process `pid`, with its digest and length; `anyway`: also
+    /// one that is being written.
     ///
     /// # Errors
     /// In words, why it cannot be mapped on a host.
@@ -136,6 +152,7 @@ impl Mapped {
         job: &Arc<Job>,
         pid: i32,
         file: Arc<File>,
+        anyway: bool,
     ) -> Result<([u8; 32], u64), &'static str> {
         let watcher = job.leases.watcher(job);
         let meta = file.metadata().map_err(|_| "it is gone")?;
@@ -147,7 +164,9 @@ impl Mapped {
             Some(known) if known.leased => Hold::Leased,
             _ => watcher.map_or(Hold::Unknown, |watcher| take(&file, watcher)),
         };
-        if let Hold::Written = hold {
+        if let Hold::Written = hold
+            && !anyway
+        {
             return Err("somebody has it open for writing");
         }
         let known_file = known.filter(|known| known.leased).map(|k| &k.file);
@@ -167,7 +186,7 @@ impl Mapped {
             breaking: false,
             by: BTreeSet::new(),
         });
-        if entry.breaking {
+        if entry.breaking && !anyway {
             return Err("somebody is about to write it");
         }
         if !entry.leased {
@@ -206,7 +225,7 @@ impl Mapped {
     /// In words, why it cannot leave.
     pub(crate) fn hold_at(&self, job: &Arc<Job>, pid: i32, path: &str) -> io::Result<()> {
         let file = Arc::new(File::open(path)?);
-        self.hold(job, pid, file)
+        self.hold(job, pid, file, false)
             .map(drop)
             .map_err(|why| io::Error::other(format!("{path}: {why}")))
     }

@@ -237,18 +237,20 @@ impl Link {
         }
     }
 
-    /// What becomes of a mapping of descriptor `fd` of the bound process, or its errno.
+    /// What becomes of a mapping of descriptor `fd` of the bound process, or its
+    /// errno; `anyway`: the process cannot go home for it.
     pub(crate) fn describe(
         &mut self,
         fd: i32,
         shared: bool,
         written: bool,
+        anyway: bool,
     ) -> Result<Result<Mappable, i32>, LaneError> {
         self.request += 1;
         let mut sender = lock(&self.sender);
         let out = sender.begin();
         out.extend_from_slice(&fd.to_le_bytes());
-        out.push(u8::from(shared) | u8::from(written) << 1);
+        out.push(u8::from(shared) | u8::from(written) << 1 | u8::from(anyway) << 2);
         sender.send(Kind::DescribeFile, EPOCH, self.request)?;
         drop(sender);
         let frame = self.receive()?;

@@ -7,9 +7,9 @@ use image::files::Mappable;
 use lane::LaneError;
 use sys::seccomp::Notification;
 
-use crate::forward::{Verdict, Worker};
+use crate::forward::{ERESTARTNOINTR, Verdict, Worker};
 use crate::guest::Thread;
-use crate::host::lock;
+use crate::host::{Decision, lock};
 use crate::pool::Pool;
 use std::os::fd::AsFd;
 
@@ -35,7 +35,23 @@ pub(super) fn map(
         let Some(link) = link.as_mut() else {
             return Verdict::Gone;
         };
-        let identity = match link.describe(fd as i32, kind != libc::MAP_PRIVATE, written) {
+        let shared = kind != libc::MAP_PRIVATE;
+        let mut described = link.describe(fd as i32, shared, written, false);
+        if let Ok(Ok(Mappable::AtHome(what))) = &described
+            && !is_wrong
+        {
+            let Decision::Remains(why) = worker.host.go_home(&thread.process, what) else {
+                return Verdict::Answer(ERESTARTNOINTR);
+            };
+            let what = what.clone();
+            // The content as it is now is the best there is.
+            described = link.describe(fd as i32, shared, written, true);
+            if let Ok(Ok(Mappable::AtHome(_))) = described {
+                worker.host.say_remains(&thread.process, &what, &why);
+                return Verdict::Answer(-i64::from(libc::ENOSYS));
+            }
+        }
+        let identity = match described {
             Ok(Err(libc::EBADF)) => return Verdict::Answer(-i64::from(libc::EBADF)),
             // Comes before everything else about the file.
             Ok(_) if is_wrong => return Verdict::Answer(-i64::from(libc::EINVAL)),
