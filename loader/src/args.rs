@@ -43,9 +43,9 @@ pub(crate) struct Args {
     /// Send no content of files before it is asked for: no leases are taken at home
     #[arg(long)]
     pub(crate) no_read_ahead: bool,
-    /// Let a process that moves go on only when all of its memory has been copied
+    /// Let a process that moves go on before all of its memory has come (on trial: see the README's limits)
     #[arg(long)]
-    pub(crate) no_post_copy: bool,
+    pub(crate) post_copy: bool,
     /// From how many bytes on memory may follow a process that moves: for tests
     #[arg(long, value_name = "BYTES", hide = true)]
     pub(crate) later_min: Option<u64>,

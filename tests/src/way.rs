@@ -12,8 +12,7 @@ pub enum Way {
     AtHome,
     /// Under `mosexec`, on the second node of a private cluster on this machine.
     Elsewhere,
-    /// As that, and moved home and away again all the time; all go on before their
-    /// memory has come, however little that is.
+    /// As that, and moved home and away again all the time.
     Shuffled,
     /// The same, less often: for programs of many processes.
     Stirred,
