@@ -1,0 +1,2 @@
+//! `simulate`: many nodes, one seed, one table.
+fn main() {}

@@ -1,0 +1,4 @@
+//! The simulator: many nodes, one seed.
+
+pub mod ages;
+pub mod members;
