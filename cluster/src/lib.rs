@@ -4,9 +4,18 @@
 //! time and seed. Time is a [`std::time::Duration`] since any moment the caller likes. The node
 //! daemon and the simulator ([`sim`]) use the same code.
 
+pub mod admission;
 pub mod board;
+pub mod candidates;
+pub mod cost;
+pub mod decision;
+pub mod lease;
 pub mod load;
 pub mod member;
+pub mod migration;
+pub mod placement;
+pub mod program;
 pub mod random;
+pub mod settings;
 pub mod sim;
 pub mod wire;

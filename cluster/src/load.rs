@@ -80,11 +80,9 @@ impl Load {
         f64::from(self.speed) * f64::from(self.cores)
     }
 
-    /// What one process gets of a core when `others` want cores too, in reference cores: the
-    /// core's speed, or its share if there are more processes than cores.
-    pub fn share_beside(&self, others: f64) -> f64 {
-        let processes = others.max(0.0) + 1.0;
-        f64::from(self.speed) * (f64::from(self.cores) / processes).min(1.0)
+    /// Processes of other nodes that want a core.
+    pub fn runnable_guests(&self) -> f64 {
+        (f64::from(self.runnable) - f64::from(self.runnable_own)).max(0.0)
     }
 
     /// Memory in use, in bytes.
@@ -124,6 +122,39 @@ impl Load {
     }
 }
 
+/// What each process gets of a core, 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shares {
+    /// Each of the node's own processes.
+    pub own: f64,
+    /// Each guest.
+    pub guest: f64,
+}
+
+/// How a scheduler shares `cores` between the node's own processes and guests, when each of its own
+/// weighs as much as `priority` guests. Nobody gets more than a core; numbers may be fractions.
+pub fn shares(cores: f64, own: f64, guests: f64, priority: f64) -> Shares {
+    if own + guests <= cores {
+        return Shares {
+            own: 1.0,
+            guest: 1.0,
+        };
+    }
+    let unit = cores / (own * priority + guests);
+    if unit * priority < 1.0 || guests <= 0.0 {
+        return Shares {
+            own: (unit * priority).min(1.0),
+            guest: unit,
+        };
+    }
+    // Own processes have a core each; guests share the others, and something is always left.
+    let rest = (cores - own) / guests;
+    Shares {
+        own: 1.0,
+        guest: rest.clamp(unit, 1.0),
+    }
+}
+
 /// A load vector and when it was taken, by the clock of who holds it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Known {
@@ -141,6 +172,9 @@ impl Known {
     }
 }
 
+/// Load is measured so often, which is what makes the factors of [`Damped`] times.
+pub const MEASURE_EVERY: Duration = Duration::from_millis(100);
+
 /// Load as MOSIX damps it, so that nodes do not flock.
 ///
 /// What a node believes of itself rises slowly, so it does not send processes away for a moment's
@@ -152,7 +186,7 @@ pub struct Damped {
 }
 
 impl Damped {
-    /// Takes the next measurement, one each step. What is not a number changes nothing.
+    /// Takes the next measurement, one each [`MEASURE_EVERY`]. What is not a number changes nothing.
     pub fn measure(&mut self, now: f64) {
         if !now.is_finite() || now < 0.0 {
             return;
@@ -237,14 +271,33 @@ pub(crate) mod tests {
         fast.cores = 4;
         fast.runnable = 8.0;
         assert_eq!(fast.normalised(), 1.0);
-        assert_eq!(fast.share_beside(3.0), 2.0);
-        assert_eq!(fast.share_beside(7.0), 1.0);
-        assert_eq!(fast.share_beside(-5.0), 2.0);
+    }
+
+    #[test]
+    fn cores_are_shared_by_priority_and_nobody_has_more_than_one() {
+        let share = |cores, own, guests, priority| {
+            let s = shares(cores, own, guests, priority);
+            (s.own, s.guest)
+        };
+        assert_eq!(share(4.0, 2.0, 2.0, 4.0), (1.0, 1.0));
+        assert_eq!(share(1.0, 0.0, 4.0, 4.0).1, 0.25);
+        assert_eq!(share(1.0, 1.0, 1.0, 4.0), (0.8, 0.2));
+        assert_eq!(share(2.0, 1.0, 2.0, 4.0), (1.0, 0.5));
+        assert_eq!(share(1.0, 4.0, 0.0, 1.0).0, 0.25);
+        for own in 0..5 {
+            for guests in 0..5 {
+                let (own, guests) = (f64::from(own), f64::from(guests));
+                let s = shares(2.0, own, guests, 3.0);
+                let all = s.own * own + s.guest * guests;
+                assert!((all - 2.0f64.min(own + guests)).abs() < 1e-9, "{s:?}");
+            }
+        }
     }
 
     #[test]
     fn vectors_no_node_sends_are_named_by_field() {
-        let wrong: [(&str, fn(&mut Load)); 9] = [
+        type Spoil = fn(&mut Load);
+        let wrong: [(&str, Spoil); 9] = [
             ("speed", |l| l.speed = f32::NAN),
             ("speed", |l| l.speed = 0.0),
             ("cores", |l| l.cores = 0),

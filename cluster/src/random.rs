@@ -24,15 +24,22 @@ impl Random {
         low * (1.0 - self.random::<f64>() * (1.0 - cut)).powf(-1.0 / alpha)
     }
 
-    /// One of `0..n`; 0 if `n` is 0.
-    pub fn below(&mut self, n: usize) -> usize {
-        self.random_range(0..n.max(1))
+    /// Log-normally distributed around 1, whose logarithm deviates by `sigma`.
+    pub fn around_one(&mut self, sigma: f64) -> f64 {
+        let angle = std::f64::consts::TAU * self.random::<f64>();
+        let normal = (-2.0 * (1.0 - self.random::<f64>()).ln()).sqrt() * angle.cos();
+        (sigma * normal).exp()
     }
 
     /// True with probability `p`.
     pub fn chance(&mut self, p: f64) -> bool {
         self.random::<f64>() < p
     }
+}
+
+/// One of `0..n`; 0 if `n` is 0.
+pub fn below(random: &mut impl Rng, n: usize) -> usize {
+    random.random_range(0..n.max(1))
 }
 
 impl TryRng for Random {
@@ -74,6 +81,6 @@ mod tests {
         for _ in 0..n {
             assert!((2.0..=50.0).contains(&random.pareto(1.0, 2.0, 50.0)));
         }
-        assert_eq!(random.below(0), 0);
+        assert_eq!(below(&mut random, 0), 0);
     }
 }

@@ -19,6 +19,9 @@ pub struct Network {
     pub loss: f64,
 }
 
+/// When, in which order, to whom, and what: a message, or nothing if something is due there.
+type Delivery = (Duration, u64, usize, Option<Vec<u8>>);
+
 /// A cluster of membership protocols.
 pub struct Members {
     nodes: Vec<Option<Membership>>,
@@ -27,7 +30,7 @@ pub struct Members {
     random: Random,
     seed: u64,
     now: Duration,
-    queue: BinaryHeap<Reverse<(Duration, u64, usize, Option<Vec<u8>>)>>,
+    queue: BinaryHeap<Reverse<Delivery>>,
     queued: u64,
     /// When each node learnt the latest news about the watched one.
     learnt: Vec<Option<Duration>>,
