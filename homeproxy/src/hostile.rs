@@ -2,10 +2,14 @@
 //! and the job goes on.
 
 use std::collections::HashMap;
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use image::deputy::GEOMETRY;
+use image::files::Mappable;
 use lane::ahead::{Ahead, End, Pushed};
 use lane::{Kind, Lane, LaneError};
 use sys::ready::Bell;
@@ -14,6 +18,7 @@ use sys::{memfd, pidfd};
 
 use crate::hosts;
 use crate::job::{Deputy, DeputyThread, GONE, Job, Order, Place, lock};
+use crate::mapped::Mapped;
 use crate::setup::Setup;
 
 /// A thread with a window, which no deputy serves: what is refused, is refused
@@ -30,7 +35,14 @@ const REQUESTS: [Kind; 6] = [
     Kind::FetchFile,
 ];
 
+/// Longest time until something happens that will.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
 fn job() -> Arc<Job> {
+    job_with(Mapped::within_limits(), hosts::LANES_MAX)
+}
+
+fn job_with(mapped: Mapped, lanes_max: usize) -> Arc<Job> {
     let setup = Setup {
         target: 0,
         node: 2,
@@ -44,7 +56,8 @@ fn job() -> Arc<Job> {
         command: Vec::new(),
         programs: String::new(),
     };
-    let job = Job::new(&setup, Bell::new().expect("a bell"), String::new()).expect("a job");
+    let mut job = Job::new(&setup, Bell::new().expect("a bell"), String::new()).expect("a job");
+    job.mapped = mapped;
     let job = Arc::new(job);
     let me = std::process::id() as i32;
     let file = memfd::create(c"window").expect("a memfd");
@@ -69,7 +82,7 @@ fn job() -> Arc<Job> {
     *lock(&job.threads) = HashMap::from([(BOUND, bound)]);
     let accepting = Arc::clone(&job);
     let (ready, _) = mpsc::channel();
-    thread::spawn(move || hosts::accept(&accepting, &ready));
+    thread::spawn(move || hosts::accept(&accepting, &ready, lanes_max));
     job
 }
 
@@ -78,17 +91,37 @@ fn connect(job: &Job) -> Lane {
 }
 
 fn send(lane: &mut Lane, kind: Kind, payload: &[u8]) -> Result<(), LaneError> {
+    send_as(lane, kind, 1, payload)
+}
+
+fn send_as(lane: &mut Lane, kind: Kind, request: u64, payload: &[u8]) -> Result<(), LaneError> {
     lane.begin().extend_from_slice(payload);
-    lane.send(kind, 1, 1)
+    lane.send(kind, 1, request)
+}
+
+/// A lane bound to thread `tid`.
+fn bind(job: &Job, tid: i32) -> Lane {
+    let mut lane = connect(job);
+    send_as(&mut lane, Kind::Bind, 0, &tid.to_le_bytes()).expect("a bind");
+    lane
+}
+
+/// Asks about no thread: whether it is said that there is none.
+fn is_answered(lane: &mut Lane, kind: Kind, request: u64) -> bool {
+    let sent = send_as(lane, kind, request, &[]);
+    match sent.and_then(|()| lane.recv()) {
+        Ok(answer) => {
+            assert_eq!(answer.request, request);
+            assert_eq!(answer.payload[..8], GONE.to_le_bytes());
+            true
+        }
+        Err(_) => false,
+    }
 }
 
 /// The job serves a lane that behaves.
 fn assert_serves(job: &Job) {
-    let mut lane = connect(job);
-    send(&mut lane, Kind::Bind, &0i32.to_le_bytes()).expect("a bind");
-    send(&mut lane, Kind::Call, &[]).expect("a call");
-    let answer = lane.recv().expect("an answer");
-    assert_eq!(answer.payload[..8], GONE.to_le_bytes());
+    assert!(is_answered(&mut bind(job, 0), Kind::Call, 1));
 }
 
 /// Bytes without pattern, the same in each run.
@@ -205,10 +238,116 @@ fn nonsense_on_the_control_lane_is_the_loss_of_the_host() {
             .iter()
             .any(|order| matches!(order, Order::HostLost { .. }))
     };
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = Instant::now() + TIMEOUT;
     while !lost() {
-        assert!(std::time::Instant::now() < deadline, "nothing was lost");
+        assert!(Instant::now() < deadline, "nothing was lost");
         thread::yield_now();
     }
+    assert_serves(&job);
+}
+
+#[test]
+fn no_more_lanes_than_a_job_may_have() {
+    let job = job_with(Mapped::within_limits(), 2);
+    // Who does not know the secret does not count.
+    let address = job.address().expect("an address");
+    let strangers = [(); 4].map(|()| TcpStream::connect(address).expect("a connection"));
+    let mut lanes = [(); 2].map(|()| bind(&job, 0));
+    for lane in &mut lanes {
+        assert!(is_answered(lane, Kind::Call, 1));
+    }
+    // It may be closed before it is used.
+    let is_served = || {
+        let mut lane = connect(&job);
+        let bound = send_as(&mut lane, Kind::Bind, 0, &0i32.to_le_bytes());
+        bound.is_ok() && is_answered(&mut lane, Kind::Call, 1)
+    };
+    for _ in 0..3 {
+        assert!(!is_served());
+    }
+    for lane in &mut lanes {
+        assert!(is_answered(lane, Kind::Call, 2));
+    }
+    let [first, _second] = lanes;
+    drop(first);
+    let deadline = Instant::now() + TIMEOUT;
+    while !is_served() {
+        assert!(
+            Instant::now() < deadline,
+            "the place of a closed lane stays taken"
+        );
+        thread::yield_now();
+    }
+    drop(strangers);
+}
+
+#[test]
+fn requests_that_come_again_lose_the_lane() {
+    let job = job();
+    for kind in REQUESTS {
+        for again in [7, 6, 0] {
+            let mut lane = bind(&job, 0);
+            assert!(is_answered(&mut lane, kind, 7), "{kind:?}");
+            assert!(!is_answered(&mut lane, kind, again), "{kind:?} {again}");
+        }
+        let mut lane = bind(&job, 0);
+        assert!(is_answered(&mut lane, kind, 7), "{kind:?}");
+        assert!(is_answered(&mut lane, kind, 9), "{kind:?} after a gap");
+        // The lane counts, whatever thread it is bound to.
+        send_as(&mut lane, Kind::Bind, 0, &0i32.to_le_bytes()).expect("a bind");
+        assert!(!is_answered(&mut lane, kind, 9), "{kind:?} after a bind");
+        assert!(!is_answered(&mut bind(&job, 0), kind, 0), "{kind:?} 0");
+    }
+    // In parts, all of one number.
+    let mut lane = bind(&job, 0);
+    for _ in 0..2 {
+        send_as(&mut lane, Kind::Part, 3, b"part").expect("a part");
+    }
+    assert!(is_answered(&mut lane, Kind::Exec, 3));
+    assert!(!is_answered(&mut lane, Kind::Exec, 3));
+    // Of a thread that there is.
+    let mut lane = bind(&job, BOUND);
+    assert_eq!(describe(&mut lane, 1, -1), Err(libc::EBADF));
+    send_as(&mut lane, Kind::DescribeFile, 1, &[0xff; 5]).expect("a request");
+    assert!(lane.recv().is_err());
+    assert_serves(&job);
+}
+
+/// What is to be done to map a descriptor of ours as it is now, or the errno.
+fn describe(lane: &mut Lane, request: u64, fd: i32) -> Result<Mappable, i32> {
+    let mut payload = fd.to_le_bytes().to_vec();
+    payload.push(4);
+    send_as(lane, Kind::DescribeFile, request, &payload).expect("a request");
+    let answer = lane.recv().expect("an answer");
+    assert_eq!(answer.kind, Kind::FileDescribed);
+    let (errno, rest) = answer.payload.split_first_chunk().expect("an errno");
+    match i32::from_le_bytes(*errno) {
+        0 => Ok(lane::control::decode(rest).expect("what is to be done")),
+        errno => Err(errno),
+    }
+}
+
+#[test]
+fn no_more_files_than_are_allowed_are_remembered() {
+    let job = job_with(Mapped::at_most(2), hosts::LANES_MAX);
+    let files = [(); 3].map(|()| memfd::create(c"mapped").expect("a memfd"));
+    let mut lane = bind(&job, BOUND);
+    let mut request = 0;
+    let mut is_kept = |index: usize| {
+        request += 1;
+        match describe(&mut lane, request, files[index].as_raw_fd()) {
+            Ok(Mappable::Copied(_)) => true,
+            Ok(Mappable::AtHome(why)) => {
+                assert!(why.contains("too many"), "{why}");
+                false
+            }
+            Err(errno) => panic!("errno {errno}"),
+        }
+    };
+    // One that is kept already is no more than it was.
+    let kept: Vec<bool> = [0, 1, 2, 0, 1, 2].map(&mut is_kept).to_vec();
+    assert_eq!(kept, [true, true, false, true, true, false]);
+    job.mapped.release_of(std::process::id() as i32);
+    assert!(is_kept(2));
     assert_serves(&job);
 }

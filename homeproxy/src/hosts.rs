@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use anyhow::{Context, bail};
 use lane::control::{ToHome, decode};
 use lane::pages::Opening;
 use lane::setup::RuntimeSetup;
-use lane::{Kind, Lane};
+use lane::{Kind, Lane, Receiver, Sender};
 
 use crate::job::{Job, Order};
 use crate::lanes;
@@ -26,6 +27,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Connections that may be under way to become lanes. Anybody on this machine
 /// may try; only who knows the secret succeeds.
 const GREETINGS_MAX: usize = 64;
+/// Lanes that the host of a job may hold open: one for each thread of its guests, two more for each
+/// process whose pages follow it, and spare ones. With 32 Ki threads on the machine (kernel.pid_max as
+/// it mostly is) there are at most half as many of guests: each takes a lane's thread and a deputy's.
+pub(crate) const LANES_MAX: usize = 32 * 1024 + 1024;
 /// Longest time that its last log lines may take after the job.
 const LOG_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest log line that stays in one piece, in bytes.
@@ -70,7 +75,7 @@ pub(crate) fn start(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<Option<Log>
     thread::Builder::new()
         .name("accept".into())
         .stack_size(LANE_STACK_BYTES)
-        .spawn(move || accept(&accepting, &ready))?;
+        .spawn(move || accept(&accepting, &ready, LANES_MAX))?;
     if !await_ready(&is_ready, &mut child) {
         let _ = child.kill();
         let _ = child.wait();
@@ -140,9 +145,29 @@ fn pass_lines_on(from: ChildStderr) {
     }
 }
 
-/// Takes connections, each on a thread of its own.
-pub(crate) fn accept(job: &Arc<Job>, ready: &mpsc::Sender<()>) {
+/// One of the lanes that are open.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    /// One more, unless there are `max`.
+    fn one_more(open: Arc<AtomicUsize>, max: usize) -> Option<Open> {
+        let more = |count| (count < max).then_some(count + 1);
+        let counted = open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more);
+        // Not made in vain: its end would be counted.
+        counted.is_ok().then(|| Open(open))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Takes connections, each on a thread of its own; no more than `lanes_max` become lanes.
+pub(crate) fn accept(job: &Arc<Job>, ready: &mpsc::Sender<()>, lanes_max: usize) {
     let greetings = Arc::new(());
+    let open = Arc::new(AtomicUsize::new(0));
     for stream in job.listener.incoming() {
         let Ok(stream) = stream else {
             // Out of descriptors, mostly: some may come free.
@@ -155,23 +180,51 @@ pub(crate) fn accept(job: &Arc<Job>, ready: &mpsc::Sender<()>) {
         let serving = Arc::clone(job);
         let ready = ready.clone();
         let greeting = Arc::clone(&greetings);
+        let counted = Arc::clone(&open);
         let started = thread::Builder::new()
             .name("lane".into())
             .stack_size(LANE_STACK_BYTES)
-            .spawn(move || greet(&serving, stream, &ready, greeting));
+            .spawn(move || {
+                let Some((lane, _open)) = admit(&serving, stream, greeting, counted, lanes_max)
+                else {
+                    return;
+                };
+                greet(&serving, lane, &ready);
+            });
         if let Err(error) = started {
             tracing::warn!("no thread for a lane: {error}");
         }
     }
 }
 
-/// The first frame tells what the lane is for.
-fn greet(job: &Arc<Job>, stream: TcpStream, ready: &mpsc::Sender<()>, greeting: Arc<()>) {
-    let (sender, mut receiver) = match Lane::accept(stream, &job.secret).and_then(Lane::split) {
+/// Makes a connection a lane. Only who knows the secret counts, and is told of in the log if there
+/// are too many.
+fn admit(
+    job: &Job,
+    stream: TcpStream,
+    greeting: Arc<()>,
+    open: Arc<AtomicUsize>,
+    lanes_max: usize,
+) -> Option<((Sender, Receiver), Open)> {
+    let lane = match Lane::accept(stream, &job.secret).and_then(Lane::split) {
         Ok(halves) => halves,
-        Err(error) => return tracing::warn!("a connection was refused: {error}"),
+        Err(error) => {
+            tracing::warn!("a connection was refused: {error}");
+            return None;
+        }
     };
     drop(greeting);
+    let Some(open) = Open::one_more(open, lanes_max) else {
+        tracing::warn!("a lane was refused: the host of the job has {lanes_max} open already");
+        return None;
+    };
+    Some((lane, open))
+}
+
+/// The first frame tells what the lane is for. Those that outlive this, the control lane's sender and
+/// the inspector's lane, are one each.
+fn greet(job: &Arc<Job>, lane: (Sender, Receiver), ready: &mpsc::Sender<()>) {
+    let (sender, mut receiver) = lane;
     let first = match receiver.recv() {
         Ok(frame) if frame.kind == Kind::Control => decode::<ToHome>(frame.payload),
         Ok(frame) if frame.kind == Kind::Bind => {
@@ -198,7 +251,7 @@ fn greet(job: &Arc<Job>, stream: TcpStream, ready: &mpsc::Sender<()>, greeting: 
 }
 
 /// What the host says, until it is gone.
-fn listen(job: &Job, mut receiver: lane::Receiver) {
+fn listen(job: &Job, mut receiver: Receiver) {
     let reason = loop {
         let message = match receiver.recv() {
             Ok(frame) => decode::<ToHome>(frame.payload),

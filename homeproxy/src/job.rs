@@ -213,7 +213,7 @@ impl Job {
             later_bytes_min: setup.later_min.unwrap_or(LATER_BYTES_MIN),
             journal: Journal::new(setup),
             threads: Mutex::new(HashMap::new()),
-            mapped: Mapped::default(),
+            mapped: Mapped::within_limits(),
             inspector: Inspector::default(),
             leases: Leases::default(),
             orders: Mutex::new(Vec::new()),

@@ -29,6 +29,7 @@ use crate::mapped::Wish;
 use crate::pages::{self, PagesError};
 use crate::procfs;
 use crate::readahead::{self, Reading};
+use crate::requests::{Belongs, Requests};
 
 /// Bytes of an image or file in one frame.
 const PART_BYTES: usize = 512 * 1024;
@@ -80,6 +81,7 @@ pub(crate) fn serve(job: &Arc<Job>, sender: Sender, mut receiver: Receiver, tid:
         job,
         thread: job.thread(tid),
         sender,
+        requests: Requests::default(),
         parts: Vec::new(),
         coming: Coming::default(),
         reading: Reading::default(),
@@ -105,6 +107,8 @@ struct Server<'a> {
     job: &'a Arc<Job>,
     thread: Option<Arc<DeputyThread>>,
     sender: Sender,
+    /// Their numbers.
+    requests: Requests,
     /// What has come of a request that is longer than a frame.
     parts: Vec<u8>,
     /// What has come of a process that is to go on at home.
@@ -130,6 +134,11 @@ impl Server<'_> {
     }
 
     fn serve(&mut self, frame: &Frame<'_>) -> Result<(), End> {
+        let belongs = self.requests.heed(frame.kind, frame.request);
+        if belongs.map_err(End::Malformed)? == Belongs::New {
+            self.parts.clear();
+            self.coming = Coming::default();
+        }
         if frame.kind == Kind::Bind {
             self.thread = self.job.thread(bound_thread(frame));
             self.reading.leave();
@@ -327,6 +336,7 @@ impl Server<'_> {
         let Some((image, pages)) = self.coming.add(frame.payload).map_err(End::Malformed)? else {
             return Ok(());
         };
+        self.requests.finish();
         let (answer, decision) = mpsc::channel();
         let pid = thread.deputy.pid;
         self.job.order(Order::Return(Box::new(Returned {

@@ -23,6 +23,7 @@
 //! | `proc_text.rs` | those that describe deputy and body: stat, status |
 //! | `hosts.rs` | runtimes on other nodes and the control lanes to them |
 //! | `inspector.rs` | the lane on which home asks about bodies |
+//! | `requests.rs` | numbers of a lane's requests |
 //! | `readahead.rs` | files whose content is sent before the guest asks |
 //! | `leases.rs` | the leases that make this right |
 //! | `mapped.rs` | files that guests have mapped, and the leases on them |
@@ -46,6 +47,7 @@ mod pages;
 mod proc_text;
 mod procfs;
 mod readahead;
+mod requests;
 pub mod setup;
 mod stats;
 mod tracer;

@@ -7,6 +7,13 @@
 //! come home, where it maps the file itself. A file that somebody has open for writing is mapped at
 //! home from the start. Where there is no lease to have (files of other users, some file systems), a
 //! guest sees the file as it was when it was mapped.
+//!
+//! Home is not told when a guest unmaps a file, and a host may describe what no guest has mapped, so
+//! the guests' own limits (open files, vm.max_map_count) do not bound how many files are kept. They
+//! are counted: beyond [`FILES_MAX`] a file that is not kept already is mapped at home. Those of
+//! programs are kept in any case ([`Mapped::offer`]): each process has those of one program, within
+//! what the kernel allows it of mappings, until it ends or executes another. A file is kept for
+//! processes of the job only, so what is remembered with it is bounded by their number.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -21,13 +28,22 @@ use image::Image;
 use image::files::{Digests, FileIdentity, Mappable, device_of};
 use nix::fcntl::{FcntlArg, fcntl};
 use sys::lease;
+use sys::limits;
 
 use crate::job::{Job, Order, lock};
 
+/// Most files that are kept for guests' mappings: as many as the kernel allows one process of
+/// mappings by default (vm.max_map_count).
+const FILES_MAX: u64 = 64 * 1024;
+/// Nor more than this part of the files that we may have open: lanes need some too.
+const FILES_PART: u64 = 4;
 /// Longest time that a call of a guest waits for processes that have to come home before it.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 /// How often such a call looks whether it is to be interrupted.
 const TICK: Duration = Duration::from_millis(5);
+
+/// Why a file is not kept.
+const FULL: &str = "too many other files are or were mapped";
 
 /// A file of this node.
 type Inode = (u64, u64);
@@ -53,10 +69,11 @@ impl Kept {
 }
 
 /// All of a job.
-#[derive(Default)]
 pub(crate) struct Mapped {
     kept: Mutex<HashMap<Inode, Kept>>,
     changed: Condvar,
+    /// How many guests may add to.
+    files_max: u64,
 }
 
 /// How a file is to be mapped.
@@ -81,6 +98,26 @@ enum Hold {
 }
 
 impl Mapped {
+    /// None yet; guests may add up to `files_max`.
+    pub(crate) fn at_most(files_max: u64) -> Mapped {
+        Mapped {
+            kept: Mutex::default(),
+            changed: Condvar::new(),
+            files_max,
+        }
+    }
+
+    /// None yet; guests may add as many as our own limits allow.
+    pub(crate) fn within_limits() -> Mapped {
+        let limit = limits::get(0, libc::RLIMIT_NOFILE).map_or(0, |limit| limit.soft);
+        Mapped::at_most(FILES_MAX.min(limit / FILES_PART))
+    }
+
+    /// Whether file `inode` is one too many.
+    fn is_full(&self, kept: &HashMap<Inode, Kept>, inode: Inode) -> bool {
+        kept.len() as u64 >= self.files_max && !kept.contains_key(&inode)
+    }
+
     /// What mmap(2) of `file`, an open file of process `pid`, is to do: the errno as the kernel
     /// gives it, else whether the host can map a copy.
     pub(crate) fn describe(
@@ -158,6 +195,9 @@ impl Mapped {
         let meta = file.metadata().map_err(|_| "it is gone")?;
         let inode = (meta.dev(), meta.ino());
         let mut kept = lock(&self.kept);
+        if self.is_full(&kept, inode) {
+            return Err(FULL);
+        }
         let known = kept.get(&inode);
         let hold = match known {
             Some(known) if known.breaking => Hold::Written,
@@ -178,6 +218,10 @@ impl Mapped {
             .of(&file)
             .map_err(|_| "it changes, or cannot be read")?;
         kept = lock(&self.kept);
+        if self.is_full(&kept, inode) {
+            // Its lease ends with its descriptor.
+            return Err(FULL);
+        }
         let leased = matches!(hold, Hold::Leased);
         let entry = kept.entry(inode).or_insert_with(|| Kept {
             file: Arc::clone(&file),
