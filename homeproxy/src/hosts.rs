@@ -268,10 +268,11 @@ fn listen(job: &Job, mut receiver: Receiver) {
             Ok(ToHome::Cannot { pid, reason }) => job.order(Order::Cannot { pid, reason }),
             Ok(ToHome::AskReturn { pid, reason }) => job.order(Order::AskReturn { pid, reason }),
             Ok(ToHome::Remains { pid, reason }) => job.order(Order::Remains { pid, reason }),
-            Ok(ToHome::Running { pid }) => {
-                job.body_runs(pid);
-                job.journal.running(pid);
-                job.order(Order::Running { pid });
+            Ok(ToHome::Running { pid, departure }) => {
+                if job.body_runs(pid, departure) {
+                    job.journal.running(pid);
+                    job.order(Order::Running { pid });
+                }
             }
             Ok(ToHome::Recalled { stream }) => job.leases.release(stream),
             Ok(ToHome::ReadOver { pid, stream }) => {

@@ -195,6 +195,8 @@ pub(crate) struct Job {
     pub(crate) inspector: Inspector,
     /// On files that are read ahead.
     pub(crate) leases: Leases,
+    /// Number of the last departure.
+    pub(crate) departures: AtomicU64,
     orders: Mutex<Vec<Order>>,
     control: Mutex<Option<lane::Sender>>,
 }
@@ -216,6 +218,7 @@ impl Job {
             mapped: Mapped::within_limits(),
             inspector: Inspector::default(),
             leases: Leases::default(),
+            departures: 0.into(),
             orders: Mutex::new(Vec::new()),
             control: Mutex::new(None),
         })
@@ -265,10 +268,17 @@ impl Job {
         lock(&self.threads).get(&tid).cloned()
     }
 
-    /// A body runs: its image is not needed any more.
-    pub(crate) fn body_runs(&self, pid: i32) {
-        if let Some(thread) = self.thread(pid) {
-            *lock(&thread.deputy.image) = None;
+    /// The body of a process that has left with this number runs: its image is not
+    /// needed any more. Returns whether it is not home or elsewhere by now.
+    pub(crate) fn body_runs(&self, pid: i32, departure: u64) -> bool {
+        let thread = self.thread(pid);
+        let current = thread.filter(|thread| thread.deputy.kept.departure() == departure);
+        match current {
+            Some(thread) => {
+                *lock(&thread.deputy.image) = None;
+                true
+            }
+            None => false,
         }
     }
 
@@ -309,6 +319,12 @@ impl DeputyThread {
     /// Ends the call under way, if any, with `result`, since the thread will not.
     pub(crate) fn finish(&self, result: i64) {
         self.place.window.finish(self.slot_index, result);
+    }
+
+    /// Whether it has ended, or is no deputy's any more: another may have its id.
+    pub(crate) fn is_gone(&self, job: &Job) -> bool {
+        let now = job.thread(self.tid);
+        now.is_none_or(|now| !Arc::ptr_eq(&now.deputy, &self.deputy))
     }
 
     /// Whether request `request` is under way.

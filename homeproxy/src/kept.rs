@@ -18,6 +18,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Default)]
 pub(crate) struct Kept {
     state: AtomicU8,
+    /// Number of the process's departure; 0: it has left right after an execve.
+    departure: u64,
     ranges: Vec<(u64, u64)>,
     /// Pages that its host may still ask for.
     later: Mutex<Arc<[PageRun]>>,
@@ -35,14 +37,25 @@ impl Kept {
     pub(crate) fn of(image: &Image) -> Kept {
         Kept {
             state: HERE.into(),
+            departure: image.departure,
             ranges: to_drop(image),
             ..Kept::default()
         }
     }
 
+    /// Number of the process's departure; 0: it has left right after an execve.
+    pub(crate) fn departure(&self) -> u64 {
+        self.departure
+    }
+
     /// Whether it is here.
     pub(crate) fn is_here(&self) -> bool {
         self.state.load(Ordering::SeqCst) != NOT_HERE
+    }
+
+    /// Whether its body still needs some of it.
+    pub(crate) fn is_needed(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == HERE
     }
 
     /// Whether a thread that is in no call is to drop it.
@@ -99,7 +112,7 @@ impl Kept {
                 |(start, end): &(u64, u64)| Call::new(libc::SYS_munmap, &[*start, end - start]);
             slot.post(&part.iter().map(unmap).collect::<Vec<_>>());
             while !slot.wait(Some(LOOK_INTERVAL)) {
-                if job.thread(thread.tid).is_none() {
+                if thread.is_gone(job) {
                     return;
                 }
             }

@@ -90,8 +90,9 @@ fn send_parts(bytes: &[u8], frame: &Frame<'_>, sender: &mut Sender) -> Result<()
 /// Serves a lane that is about pages, until it ends.
 pub(crate) fn serve(job: &Arc<Job>, sender: Sender, receiver: Receiver, opening: Opening) {
     let pid = opening.pid;
-    let Some(deputy) = job.deputy(pid) else {
-        return tracing::debug!("pages of process {pid}, which is no deputy");
+    let current = |deputy: &Arc<Deputy>| deputy.kept.departure() == opening.departure;
+    let Some(deputy) = job.deputy(pid).filter(current) else {
+        return tracing::debug!("pages of process {pid}, which has gone on since");
     };
     let served = match opening.which {
         Which::All => send_later(job, &deputy, sender, receiver, |receiver, sender| {

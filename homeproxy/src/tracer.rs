@@ -172,15 +172,17 @@ impl Tracer {
     fn keep_time(&mut self) {
         self.give_up_departures();
         let now = Instant::now();
-        let is_moving = !self.expected.is_empty() || !self.departing.is_empty();
-        if let Some((interval, next)) = &mut self.shuffle
-            && *next <= now
-        {
-            *next = now + *interval;
-            // Else many processes would do nothing but move.
-            if !is_moving {
-                self.shuffle();
-            }
+        let Some((interval, next)) = self.shuffle else {
+            return;
+        };
+        let is_due = next <= now;
+        // Counted from the last move's end: else, where moves take long, a process
+        // would do nothing but move.
+        if is_due || self.is_moving() {
+            self.shuffle = Some((interval, now + interval));
+        }
+        if is_due && !self.is_moving() {
+            self.shuffle();
         }
     }
 

@@ -121,7 +121,6 @@ pub fn running(
     let lines = maps::read(pid).map_err(step("read the mappings"))?;
     let loan = Loan::of(pid, &lines)?;
     let mut image = empty(pid, leader.at_home)?;
-    image.moved = true;
     let (looked, survey) = survey::during(pid, &lines, || {
         look_into_threads(&mut image, pid, threads, loan, &status)
     });
@@ -260,7 +259,7 @@ fn empty(pid: i32, at_home: i32) -> Result<Image, ImageError> {
         files: Vec::new(),
         actions: Vec::new(),
         limits: crate::limits::of(pid).map_err(step("read the limits"))?,
-        moved: false,
+        departure: 0,
         threads: Vec::new(),
         pending: Vec::new(),
         pages: Vec::new(),

@@ -40,9 +40,10 @@ pub struct Image {
     pub actions: Vec<SignalAction>,
     /// Limits that act where the memory and the CPU time are used.
     pub limits: Vec<MemoryLimit>,
-    /// It was running before: until all of its memory has come it is kept where it
+    /// Number of the departure of a process that was running before; 0: it has just
+    /// executed a program. Until all of its memory has come it is kept where it
     /// comes from.
-    pub moved: bool,
+    pub departure: u64,
     /// Threads; the leader first.
     pub threads: Vec<Thread>,
     /// Signals that wait, oldest first.
@@ -356,7 +357,7 @@ mod tests {
             files: Vec::new(),
             actions: Vec::new(),
             limits: Vec::new(),
-            moved: false,
+            departure: 0,
             threads: vec![thread],
             pending: Vec::new(),
             pages: pages

@@ -18,6 +18,8 @@ pub enum Which {
 pub struct Opening {
     /// The process.
     pub pid: i32,
+    /// Number of its departure: it may have come home and left again meanwhile.
+    pub departure: u64,
     /// Its pages.
     pub which: Which,
 }
@@ -26,6 +28,7 @@ impl Opening {
     /// Wire form.
     pub fn encode(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.pid.to_le_bytes());
+        out.extend_from_slice(&self.departure.to_le_bytes());
         out.push(match self.which {
             Which::All => 0,
             Which::Wanted => 1,
@@ -39,7 +42,10 @@ impl Opening {
     /// [`Refused`](LaneError::Refused): drop the lane it came on.
     pub fn decode(payload: &[u8]) -> Result<Opening, LaneError> {
         let refuse = LaneError::Refused("a lane for pages that begins with nonsense");
-        let Some((pid, [which])) = payload.split_first_chunk::<4>() else {
+        let Some((pid, rest)) = payload.split_first_chunk::<4>() else {
+            return Err(refuse);
+        };
+        let Some((departure, [which])) = rest.split_first_chunk::<8>() else {
             return Err(refuse);
         };
         let which = match which {
@@ -48,8 +54,11 @@ impl Opening {
             2 => Which::None,
             _ => return Err(refuse),
         };
-        let pid = i32::from_le_bytes(*pid);
-        Ok(Opening { pid, which })
+        Ok(Opening {
+            pid: i32::from_le_bytes(*pid),
+            departure: u64::from_le_bytes(*departure),
+            which,
+        })
     }
 }
 
@@ -94,7 +103,11 @@ mod tests {
     #[test]
     fn words_arrive_as_they_were_sent() {
         for which in [Which::All, Which::Wanted, Which::None] {
-            let opening = Opening { pid: 77, which };
+            let opening = Opening {
+                pid: 77,
+                departure: 9,
+                which,
+            };
             let mut out = Vec::new();
             opening.encode(&mut out);
             assert_eq!(Opening::decode(&out).ok(), Some(opening));
@@ -106,7 +119,7 @@ mod tests {
         let mut out = Vec::new();
         wanted.encode(&mut out);
         assert_eq!(Wanted::decode(&out).ok(), Some(wanted));
-        for bad in [&[][..], &[0; 4], &[0, 0, 0, 0, 3], &[0; 15], &[0; 24]] {
+        for bad in [&[][..], &[0; 4], &[3; 13], &[0; 15], &[0; 24]] {
             assert!(Opening::decode(bad).is_err() && Wanted::decode(bad).is_err());
         }
     }

@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Make a private cluster of N nodes on this machine for this command; node 1 is home
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(NODES_MAX)))]
     embedded: Option<u32>,
-    /// Move every process of the command between home and the other node every MS milliseconds
+    /// Move every process of the command between home and the other node, MS milliseconds after the last move
     #[arg(long, value_name = "MS", requires = "on", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) shuffle: Option<u64>,
     /// At the end, write statistics as JSON to FILE (-: standard error)
@@ -43,9 +43,9 @@ pub(crate) struct Args {
     /// Send no content of files before it is asked for: no leases are taken at home
     #[arg(long)]
     pub(crate) no_read_ahead: bool,
-    /// Let a process that moves go on before all of its memory has come (on trial: see the README's limits)
+    /// Let a process that moves go on only when all of its memory has been copied
     #[arg(long)]
-    pub(crate) post_copy: bool,
+    pub(crate) no_post_copy: bool,
     /// From how many bytes on memory may follow a process that moves: for tests
     #[arg(long, value_name = "BYTES", hide = true)]
     pub(crate) later_min: Option<u64>,

@@ -51,7 +51,7 @@ pub(crate) fn start(args: &Args, node: u32) -> anyhow::Result<()> {
         log,
         stats: stats.map(|path| path.to_string_lossy().into_owned()),
         read_ahead: !args.no_read_ahead,
-        post_copy: args.post_copy,
+        post_copy: !args.no_post_copy,
         later_min: args.later_min,
         command: args.shown_command(),
         programs: programs.to_string_lossy().into_owned(),

@@ -84,13 +84,18 @@ enum PagerError {
 
 /// Brings the pages of `process` that are missing, if any are; then tells home
 /// to drop its own.
-pub(crate) fn start(host: &Arc<Host>, process: &Arc<Process>, filler: Option<Filler>) {
+pub(crate) fn start(
+    host: &Arc<Host>,
+    process: &Arc<Process>,
+    departure: u64,
+    filler: Option<Filler>,
+) {
     let (own, of) = (Arc::clone(host), Arc::clone(process));
     let started = std::thread::Builder::new()
         .name("pages".into())
         .stack_size(STACK_BYTES)
         .spawn(move || {
-            let brought = bring(&own, &of, filler);
+            let brought = bring(&own, &of, departure, filler);
             end(&own, &of, brought.map_err(|error| error.to_string()));
         });
     if let Err(error) = started {
@@ -112,23 +117,30 @@ fn end(host: &Host, process: &Process, brought: Result<(), String>) {
 fn bring(
     host: &Arc<Host>,
     process: &Arc<Process>,
+    departure: u64,
     filler: Option<Filler>,
 ) -> Result<(), PagerError> {
+    let opening = |which| Opening {
+        pid: process.pid,
+        departure,
+        which,
+    };
     let which = match filler {
         Some(_) => Which::All,
         None => Which::None,
     };
-    let (mut sender, mut receiver) = open(host, process.pid, which)?;
+    let (mut sender, mut receiver) = open(host, opening(which))?;
     if let Some(filler) = filler {
         let filler = Arc::new(Mutex::new(filler));
         // Closed when all have come.
         let (stop, stopper) = std::io::pipe()?;
         let server = {
-            let (host, filler, pid) = (Arc::clone(host), Arc::clone(&filler), process.pid);
+            let (host, filler) = (Arc::clone(host), Arc::clone(&filler));
+            let opening = opening(Which::Wanted);
             std::thread::Builder::new()
                 .name("faults".into())
                 .stack_size(STACK_BYTES)
-                .spawn(move || serve_faults(&host, pid, &filler, &stop))?
+                .spawn(move || serve_faults(&host, opening, &filler, &stop))?
         };
         let taken = take_all(&filler, &mut receiver);
         drop(stopper);
@@ -151,22 +163,27 @@ fn bring(
     }
 }
 
-fn open(host: &Host, pid: i32, which: Which) -> Result<(Sender, Receiver), LaneError> {
+fn open(host: &Host, opening: Opening) -> Result<(Sender, Receiver), LaneError> {
     let (mut sender, receiver) = host.lane()?.split()?;
-    Opening { pid, which }.encode(sender.begin());
+    opening.encode(sender.begin());
     sender.send(Kind::Pages, 0, 0)?;
     Ok((sender, receiver))
+}
+
+fn next_parcel(receiver: &mut Receiver) -> Result<&[u8], LaneError> {
+    let frame = receiver.recv()?;
+    match frame.kind {
+        Kind::Parcel => Ok(frame.payload),
+        _ => Err(LaneError::Refused("another frame than pages")),
+    }
 }
 
 /// Puts all pages in place as they come. Returns `false` if the process has ended.
 fn take_all(filler: &Mutex<Filler>, receiver: &mut Receiver) -> Result<bool, PagerError> {
     loop {
-        let frame = receiver.recv()?;
-        if frame.kind != Kind::Parcel {
-            return Err(LaneError::Refused("another frame than pages").into());
-        }
+        let parcel = next_parcel(receiver)?;
         loop {
-            let filled = lock(filler).fill(frame.payload)?;
+            let filled = lock(filler).fill(parcel)?;
             match filled {
                 Filled::All => break,
                 // The other thread reads what happens to the memory.
@@ -174,7 +191,7 @@ fn take_all(filler: &Mutex<Filler>, receiver: &mut Receiver) -> Result<bool, Pag
                 Filled::Gone => return Ok(false),
             }
         }
-        if parcel::open(frame.payload)?.is_empty() {
+        if parcel::open(parcel)?.is_empty() {
             return match lock(filler).is_complete() {
                 true => Ok(true),
                 false => Err(LaneError::Refused("fewer pages than announced").into()),
@@ -186,12 +203,12 @@ fn take_all(filler: &Mutex<Filler>, receiver: &mut Receiver) -> Result<bool, Pag
 /// Serves missed pages until the other end of `stop` is closed.
 fn serve_faults(
     host: &Host,
-    pid: i32,
+    opening: Opening,
     filler: &Mutex<Filler>,
     stop: &PipeReader,
 ) -> Result<(), PagerError> {
     let memory = lock(filler).userfault().try_clone()?;
-    let (mut sender, mut receiver) = open(host, pid, Which::Wanted)?;
+    let (mut sender, mut receiver) = open(host, opening)?;
     let mut queue = VecDeque::new();
     let readable = PollFlags::POLLIN;
     loop {
@@ -219,12 +236,9 @@ fn serve_faults(
             };
             wanted.encode(sender.begin());
             sender.send(Kind::Wanted, 0, 0)?;
-            let frame = receiver.recv()?;
-            if frame.kind != Kind::Parcel {
-                return Err(LaneError::Refused("another frame than pages").into());
-            }
+            let parcel = next_parcel(&mut receiver)?;
             loop {
-                let filled = lock(filler).fill(frame.payload)?;
+                let filled = lock(filler).fill(parcel)?;
                 match filled {
                     Filled::All => break,
                     Filled::Busy if heed(filler, &mut queue) => {}

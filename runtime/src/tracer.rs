@@ -252,7 +252,7 @@ impl Tracer {
                     Arc::default(),
                     self.host.stats,
                 );
-                if image.moved {
+                if image.departure != 0 {
                     process.pages = Arc::new(Pages::coming());
                 }
                 let process = Arc::new(process);
@@ -274,10 +274,13 @@ impl Tracer {
                         tracing::debug!("start thread {tid} of body {pid}: {error}");
                     }
                 }
-                self.host.tell_home(&ToHome::Running { pid });
-                if image.moved {
+                self.host.tell_home(&ToHome::Running {
+                    pid,
+                    departure: image.departure,
+                });
+                if image.departure != 0 {
                     let filler = body.userfault.map(|u| Filler::new(u, &image.later));
-                    pager::start(&self.host, &process, filler);
+                    pager::start(&self.host, &process, image.departure, filler);
                 }
             }
             Err(error) => self.host.tell_home(&ToHome::Cannot {

@@ -108,7 +108,8 @@ impl Userfault {
     ///
     /// # Errors
     /// `EEXIST`: the first is there. `EAGAIN`: the memory is being changed; read
-    /// the event first. `ENOENT`: nothing is mapped there. `ESRCH`: the process
+    /// the event first. `ENOENT`: they
+    /// do not lie within one registered mapping. `ESRCH`: the process
     /// has gone.
     pub fn copy(&self, at: u64, pages: &[u8]) -> io::Result<usize> {
         let source = pages.as_ptr() as u64;

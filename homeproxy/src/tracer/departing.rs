@@ -10,6 +10,7 @@
 //! was. Afterwards the image exists once, here, until the host fetches it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -248,7 +249,8 @@ impl Tracer {
             reason: error.to_string(),
         })?;
         let untouched = |error| still_whole(pid, error);
-        let image = capture::running(&stopped, &mut surroundings).map_err(untouched)?;
+        let mut image = capture::running(&stopped, &mut surroundings).map_err(untouched)?;
+        image.departure = self.job.departures.fetch_add(1, Ordering::SeqCst) + 1;
         let step = |doing| ImageError::step(doing, pid);
         let pidfd = pidfd::open(pid)
             .map_err(step("open the process"))

@@ -3,6 +3,7 @@
 use std::sync::mpsc::Sender;
 
 use super::Tracer;
+use crate::job::lock;
 use crate::setup::HOME_NODE;
 
 /// Told what came of a movement: pid, and why it goes on where it was.
@@ -67,6 +68,15 @@ impl Tracer {
     fn leaders(&self) -> Vec<i32> {
         let own = self.tracees.iter().filter(|(tid, t)| **tid == t.pid);
         own.map(|(tid, _)| *tid).collect()
+    }
+
+    /// Whether a process of the job is on its way, or its memory is.
+    pub(super) fn is_moving(&self) -> bool {
+        !self.expected.is_empty()
+            || !self.departing.is_empty()
+            || lock(&self.job.threads)
+                .values()
+                .any(|thread| thread.deputy.kept.is_needed())
     }
 
     /// Moves every process of the job that can move: away, or home.

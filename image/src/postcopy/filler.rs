@@ -104,14 +104,26 @@ impl Filler {
     /// Puts pages in place, but where some are there already.
     fn put(&self, start: u64, bytes: u64, contents: Option<&[u8]>) -> io::Result<Filled> {
         let mut done = 0;
+        let mut length_max = bytes;
         while done < bytes {
             let at = start + done;
+            let length = length_max.min(bytes - done);
             let result = match contents {
-                Some(contents) => self.userfault.copy(at, &contents[done as usize..]),
-                None => self.userfault.zero(at, bytes - done),
+                Some(contents) => {
+                    let part = &contents[done as usize..(done + length) as usize];
+                    self.userfault.copy(at, part)
+                }
+                None => self.userfault.zero(at, length),
             };
             match result.map_err(|error| (error.raw_os_error(), error)) {
-                Ok(n) => done += n as u64,
+                Ok(n) => {
+                    done += n as u64;
+                    length_max = bytes;
+                }
+                // Not within one mapping: it has been divided, or ends here.
+                Err((Some(libc::ENOENT), _)) if length > PAGE_BYTES => {
+                    length_max = (length / 2).next_multiple_of(PAGE_BYTES);
+                }
                 Err((Some(libc::EEXIST), _)) => {
                     self.userfault.wake(at, PAGE_BYTES)?;
                     done += PAGE_BYTES;
