@@ -83,24 +83,31 @@ impl Kept {
         if due == Err(NOT_HERE) {
             return true;
         }
-        for thread in job.threads_of(deputy) {
-            if let Ok(mut slot) = thread.slot.try_lock() {
-                self.drop_by(job, &thread, &mut slot);
+        loop {
+            let threads = job.threads_of(deputy);
+            for thread in &threads {
+                self.try_drop_by(job, thread);
             }
-        }
-        let mut guard = lock(&self.lock);
-        while self.is_here() {
-            if job.threads_of(deputy).is_empty() {
-                return false;
+            let guard = lock(&self.lock);
+            if !self.is_here() || threads.is_empty() {
+                return !self.is_here();
             }
-            let waited = self.changed.wait_timeout(guard, LOOK_INTERVAL);
-            guard = waited.map_or_else(|error| error.into_inner().0, |(guard, _)| guard);
+            drop(self.changed.wait_timeout(guard, LOOK_INTERVAL));
         }
-        true
     }
 
-    /// If it is due, drops it by a thread that is in no call and serves `slot`.
-    pub(crate) fn drop_by(&self, job: &Job, thread: &DeputyThread, slot: &mut Slot) {
+    /// If it is due, drops it by a thread of the deputy, unless that is in a call,
+    /// which may be its last.
+    pub(crate) fn try_drop_by(&self, job: &Job, thread: &DeputyThread) {
+        if let Ok(mut slot) = thread.slot.try_lock()
+            && !thread.place.window.is_busy(thread.slot_index)
+            && !thread.is_gone(job)
+        {
+            self.drop_by(job, thread, &mut slot);
+        }
+    }
+
+    fn drop_by(&self, job: &Job, thread: &DeputyThread, slot: &mut Slot) {
         let mine = self
             .state
             .compare_exchange(DUE, HERE, Ordering::SeqCst, Ordering::SeqCst);

@@ -161,7 +161,7 @@ impl Server<'_> {
                 _ => self.answer(frame, GONE, None),
             };
         };
-        match frame.kind {
+        let served = match frame.kind {
             Kind::Call | Kind::Exec => self.call(frame, &thread),
             Kind::Fork => self.fork(frame, &thread),
             Kind::FetchImage => self.image(frame, &thread),
@@ -175,7 +175,12 @@ impl Server<'_> {
             }
             Kind::After => self.after(frame, &thread),
             _ => Err(End::Malformed("a frame that home does not take")),
+        };
+        // Only now: who makes it due looks for a thread whose slot is free.
+        if thread.deputy.kept.is_due() {
+            thread.deputy.kept.try_drop_by(self.job, &thread);
         }
+        served
     }
 
     /// Waits for what other lanes of the process have to say.
@@ -242,13 +247,6 @@ impl Server<'_> {
         };
         let answered = self.answer_call(frame, thread, &call, result, &mut slot);
         drop(slot);
-        // Looked at when the slot is free: who makes it due looks for a free one.
-        if thread.deputy.kept.is_due()
-            && result >= LOWEST_RESULT
-            && let Ok(mut slot) = thread.slot.try_lock()
-        {
-            thread.deputy.kept.drop_by(self.job, thread, &mut slot);
-        }
         if result == EXECUTED {
             // The process has a new thread object, window and slot.
             self.thread = self.job.thread(thread.deputy.pid);

@@ -8,9 +8,9 @@
 //! 3. The host has all: the deputy's memory, which they were read from, is
 //!    dropped.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use image::Image;
 use image::postcopy::hot::split_later;
 use image::postcopy::parcel::CONTENT_BYTES_MAX;
 use image::postcopy::source::Source;
@@ -48,9 +48,9 @@ pub(crate) fn send_image(
     frame: &Frame<'_>,
     sender: &mut Sender,
 ) -> Result<(), PagesError> {
-    let mut image: Image = captured.image.clone();
+    let mut image = Cow::Borrowed(&captured.image);
     if frame.payload == [1] && matches!(captured.contents, Contents::Kept) {
-        split_later(&mut image, job.later_bytes_min);
+        split_later(image.to_mut(), job.later_bytes_min);
     }
     deputy.kept.follow(&image.later);
     let refuse = |_| PagesError::Malformed("an image that cannot be encoded");

@@ -1,7 +1,7 @@
 //! Capture: reads a stopped process into an [`Image`].
 
 use std::fs::File;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 
 use sys::ptrace::{self, Registers};
 use sys::vm;
@@ -9,6 +9,7 @@ use sys::vm;
 use crate::files::{Digests, FileIdentity, device_of};
 use crate::inject::{Injector, Loan};
 use crate::maps::{self, Line};
+use crate::postcopy::source::Source;
 use crate::schema::{
     Backing, Image, MmFields, PAGE_BYTES, PAGES_BYTES_MAX, PageRun, PendingSignal, SignalAction,
     Thread, VERSION,
@@ -559,49 +560,14 @@ fn file_index(image: &mut Image, identity: FileIdentity) -> u32 {
 }
 
 /// Contents of the pages of `image`, read from process `pid`, of which it was
-/// captured, appended to `into`. Pages that cannot be read (past the end of
-/// their file) are zeros.
+/// captured, appended to `into`.
 pub fn pages(image: &Image, pid: i32, into: &mut Vec<u8>) -> Result<(), ImageError> {
-    let step = |doing| ImageError::step(doing, pid);
-    let mut by_force = None;
-    for run in &image.pages {
-        let from = into.len();
-        let length = (run.count * PAGE_BYTES) as usize;
-        into.resize(from + length, 0);
-        let mut done = 0;
-        while done < length {
-            let (at, rest) = (run.start + done as u64, &mut into[from + done..]);
-            match vm::read(pid, at, rest) {
-                Ok(0) | Err(_) if !vm_alive(pid) => {
-                    return Err(ImageError::Stays {
-                        pid,
-                        reason: "it has ended".into(),
-                    });
-                }
-                Ok(0) | Err(_) => {
-                    // Memory that the program may not read itself.
-                    let memory = match &by_force {
-                        Some(memory) => memory,
-                        None => by_force.insert(
-                            File::open(format!("/proc/{pid}/mem"))
-                                .map_err(step("open the memory"))?,
-                        ),
-                    };
-                    let page = &mut rest[..PAGE_BYTES as usize];
-                    if memory.read_exact_at(page, at).is_err() {
-                        page.fill(0);
-                    }
-                    done += PAGE_BYTES as usize;
-                }
-                Ok(n) => done += n,
-            }
-        }
-    }
+    let mut source = Source::new(pid, &image.pages);
+    while source
+        .contents(into)
+        .map_err(ImageError::step("read the memory", pid))?
+    {}
     Ok(())
-}
-
-fn vm_alive(pid: i32) -> bool {
-    ptrace::registers(pid).is_ok()
 }
 
 /// Registers as words in the kernel's order.

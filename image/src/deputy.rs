@@ -12,7 +12,7 @@ use std::sync::Arc;
 use sys::limits::{self, Raised, UNLIMITED};
 use sys::pidfd;
 use sys::ptrace::{self, Change, Registers};
-use sys::window::{BATCH_CALLS_MAX, Call, Geometry, Slot, Window};
+use sys::window::{Call, Geometry, Slot, Window};
 
 use crate::ImageError;
 use crate::inject::{Injector, Loan};
@@ -236,16 +236,6 @@ pub fn to_drop(image: &Image) -> Vec<(u64, u64)> {
         }
     }
     ranges
-}
-
-/// Drops `ranges` of the deputy whose thread serves `slot`, which is in no call.
-/// Returns `false` if it has ended.
-pub fn drop_ranges(slot: &mut Slot, ranges: &[(u64, u64)]) {
-    for part in ranges.chunks(BATCH_CALLS_MAX) {
-        let unmap = |(start, end): &(u64, u64)| Call::new(libc::SYS_munmap, &[*start, end - start]);
-        slot.post(&part.iter().map(unmap).collect::<Vec<_>>());
-        slot.wait(None);
-    }
 }
 
 /// Makes a window at `address` by calls of a stopped thread.
