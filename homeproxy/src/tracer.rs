@@ -420,26 +420,8 @@ impl Tracer {
         let Some(thread) = tracee.thread.clone() else {
             return self.shortenings.resume(tid, unfinished);
         };
-        match ending {
-            Some(Ending::Signal(signal)) => {
-                tracee.own_signal = Some(signal);
-                ptrace::tgkill(tracee.pid, tid, signal)?;
-                return ptrace::resume(tid, 0);
-            }
-            Some(ending @ (Ending::Code(_) | Ending::Thread)) => {
-                let mut regs = ptrace::registers(tid)?;
-                regs.rip = thread.place.address + stub::calling_offset() - 2;
-                let (nr, code) = match ending {
-                    Ending::Code(code) => (libc::SYS_exit_group, code),
-                    _ => (libc::SYS_exit, 0),
-                };
-                regs.rax = nr as u64;
-                regs.rdi = code as u64;
-                regs.orig_rax = u64::MAX;
-                ptrace::set_registers(tid, &regs)?;
-                return ptrace::resume(tid, 0);
-            }
-            None => {}
+        if let Some(ending) = ending {
+            return self.end_at_stop(tid, &thread, ending);
         }
         match interrupt {
             Some(request) if thread.is_executing(request) => {

@@ -35,6 +35,8 @@ pub(crate) struct Maker<'a> {
     pub(crate) place: u64,
     pub(crate) slot: &'a mut Slot,
     calls: Vec<(Call, &'static str)>,
+    /// A SIGSTOP, which cannot be blocked, came meanwhile.
+    to_stop: bool,
 }
 
 impl<'a> Maker<'a> {
@@ -44,6 +46,7 @@ impl<'a> Maker<'a> {
             place,
             slot,
             calls: Vec::new(),
+            to_stop: false,
         }
     }
 
@@ -52,8 +55,18 @@ impl<'a> Maker<'a> {
         self.calls.push((Call::new(nr, args), doing));
     }
 
-    /// Executes what was added. The first failed call is the error.
+    /// Executes what was added. The first failed call is the error. A SIGSTOP that
+    /// came meanwhile is sent again.
     pub(crate) fn run(&mut self) -> Result<(), ImageError> {
+        let done = self.run_all();
+        if std::mem::take(&mut self.to_stop) {
+            // ESRCH: it has ended, which is seen next.
+            let _ = ptrace::kill(self.tid, libc::SIGSTOP);
+        }
+        done
+    }
+
+    fn run_all(&mut self) -> Result<(), ImageError> {
         for batch in std::mem::take(&mut self.calls).chunks(BATCH_CALLS_MAX) {
             let calls: Vec<Call> = batch.iter().map(|(call, _)| *call).collect();
             self.slot.post(&calls);
@@ -82,7 +95,7 @@ impl<'a> Maker<'a> {
 
     /// Waits until the batch is over. A thread that has stopped meanwhile, since
     /// it was told to before, is sent on.
-    fn await_batch(&self, doing: &'static str) -> Result<(), ImageError> {
+    fn await_batch(&mut self, doing: &'static str) -> Result<(), ImageError> {
         let (tid, since) = (self.tid, Instant::now());
         let step = |error: io::Error| ImageError::step(doing, tid)(error);
         while !self.slot.wait(Some(LOOK_INTERVAL)) {
@@ -90,7 +103,10 @@ impl<'a> Maker<'a> {
                 Some((pid, change @ (Change::Exited(_) | Change::Killed { .. }))) => {
                     return Err(ImageError::Ended { pid, change });
                 }
-                Some(_) => ptrace::resume(tid, 0).map_err(step)?,
+                Some((_, change)) => {
+                    self.to_stop |= change == Change::Signal(libc::SIGSTOP);
+                    ptrace::resume(tid, 0).map_err(step)?;
+                }
                 None if since.elapsed() > BATCH_TIMEOUT => {
                     return Err(step(io::ErrorKind::TimedOut.into()));
                 }

@@ -13,7 +13,8 @@ pub const POINTS: &[&str] = &[
     // A running process is captured, at home or at its host.
     "capture", // A body is made at the host.
     "rebuild", // A deputy becomes its process again.
-    "restore", // A file with the content of one at home is at hand on the host.
+    "restore", // Pages that follow their image are put in place.
+    "pages",   // A file with the content of one at home is at hand on the host.
     "local-file",
 ];
 

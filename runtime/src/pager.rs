@@ -180,6 +180,7 @@ fn next_parcel(receiver: &mut Receiver) -> Result<&[u8], LaneError> {
 
 /// Puts all pages in place as they come. Returns `false` if the process has ended.
 fn take_all(filler: &Mutex<Filler>, receiver: &mut Receiver) -> Result<bool, PagerError> {
+    lane::fault::point("pages")?;
     loop {
         let parcel = next_parcel(receiver)?;
         loop {

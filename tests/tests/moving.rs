@@ -122,6 +122,30 @@ fn fault(point: &str, way: Way) {
     );
 }
 
+/// A process that runs already when its pages fail to come is lost: nobody else has
+/// run it, and its user is told.
+#[test]
+fn a_process_whose_pages_do_not_come_ends() {
+    // More memory than travels with the image.
+    let script = "memory = bytes(range(1, 251)) * 40000\n\
+                  print('ready', flush=True)\n\
+                  while True:\n    \
+                      assert memory.count(b'\\1') == 40000";
+    let case = Case::script("python3", script)
+        .env("HOMENODE_FAULT", "pages")
+        .time_limit(60);
+    let running = Running::start(&case, Way::Elsewhere);
+    running.await_output("ready");
+    let pid = running.pid().to_string();
+    moves(&pid, "home");
+    moves(&pid, "2");
+    let outcome = running.finish();
+    assert_eq!(outcome.problems, Vec::<String>::new());
+    assert_eq!(outcome.status.as_shell(), 137, "{:?}", outcome.stderr);
+    let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
+    assert!(said.contains("its pages do not come"), "{said:?}");
+}
+
 /// On nodes that share no files, a guest maps copies.
 #[test]
 fn files_that_the_host_lacks_are_copied() {

@@ -1,10 +1,11 @@
 //! Ends of bodies: a deputy ends in the same way as its body.
 
 use sys::ptrace;
+use sys::stub;
 use sys::window::{Call, Slot};
 
 use super::{Result, Tracer};
-use crate::job::{DeputyThread, Order};
+use crate::job::{DeputyThread, GONE, Order};
 
 /// How a deputy is to end.
 #[derive(Clone, Copy)]
@@ -49,6 +50,51 @@ impl Tracer {
         }
         tracee.ending = Some(ending);
         ptrace::interrupt(pid)
+    }
+
+    /// A deputy's stopped thread is to end, whatever it is in.
+    pub(super) fn end_at_stop(
+        &mut self,
+        tid: i32,
+        thread: &DeputyThread,
+        ending: Ending,
+    ) -> Result<()> {
+        let mut regs = ptrace::registers(tid)?;
+        regs.orig_rax = u64::MAX;
+        let (nr, code) = match ending {
+            Ending::Code(code) => (libc::SYS_exit_group, code),
+            Ending::Thread => (libc::SYS_exit, 0),
+            Ending::Signal(signal) => {
+                if thread.place.window.is_busy(thread.slot_index) {
+                    // Its call is over.
+                    regs.rip = thread.place.address;
+                    regs.r13 = u64::from(thread.place.window.request(thread.slot_index));
+                    ptrace::set_registers(tid, &regs)?;
+                    thread.finish(GONE);
+                }
+                let pid = thread.deputy.pid;
+                if let Some(tracee) = self.tracees.get_mut(&tid) {
+                    tracee.own_signal = Some(signal);
+                }
+                match thread.slot.try_lock() {
+                    Ok(mut slot) => {
+                        let calls = ending_calls(ending, pid, thread, &mut slot);
+                        slot.post(&calls);
+                    }
+                    // Its lane is about to let go of the slot.
+                    Err(_) => self.job.order(Order::End {
+                        pid,
+                        wait_status: signal,
+                    }),
+                }
+                return ptrace::resume(tid, 0);
+            }
+        };
+        regs.rip = thread.place.address + stub::calling_offset() - 2;
+        regs.rax = nr as u64;
+        regs.rdi = code as u64;
+        ptrace::set_registers(tid, &regs)?;
+        ptrace::resume(tid, 0)
     }
 
     pub(super) fn end_thread(&mut self, tid: i32) -> Result<()> {
