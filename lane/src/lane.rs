@@ -41,6 +41,15 @@ impl Lane {
                     source,
                 },
             })?;
+        Lane::over(stream, secret)
+    }
+
+    /// The client's side, on a stream that is connected already: proves that it knows the secret.
+    /// Takes at most [`HANDSHAKE_TIMEOUT`].
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn over(stream: TcpStream, secret: &Secret) -> Result<Lane, LaneError> {
         handshake::connect(stream, secret, Instant::now() + HANDSHAKE_TIMEOUT).map(Lane::of)
     }
 

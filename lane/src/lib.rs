@@ -26,6 +26,7 @@
 //! | `lane.rs` | both directions together |
 //! | `ahead.rs` | what is said about files that are read ahead |
 //! | `pages.rs` | what is said about pages that follow their image |
+//! | `datagram.rs` | datagrams between nodes, sealed one by one |
 //! | `control.rs` | messages of the control lane and their codec |
 //! | `setup.rs` | what a runtime is told at its start |
 //! | `log.rs` | the form of log lines at both ends |
@@ -35,6 +36,7 @@
 
 pub mod ahead;
 pub mod control;
+pub mod datagram;
 mod error;
 pub mod fault;
 pub mod frame;

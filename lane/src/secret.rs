@@ -6,9 +6,10 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::error::LaneError;
 
-/// 32 random bytes that every lane of one job is proved and encrypted with.
+/// 32 random bytes that every lane of one job is proved and encrypted with; or every connection
+/// between two nodes.
 ///
-/// Given to the runtime as hexadecimal digits over an inherited pipe: never in an argument, an
+/// That of a job is given to the runtime as hexadecimal digits over an inherited pipe: never in an argument, an
 /// environment variable, a file or a log.
 #[derive(Clone)]
 pub struct Secret(pub(crate) [u8; 32]);
@@ -20,6 +21,12 @@ impl Secret {
     /// The kernel has no random bytes to give.
     pub fn random() -> io::Result<Secret> {
         Ok(Secret(random_bytes()?))
+    }
+
+    /// These bytes as a secret, for instance what two nodes have agreed on. Nobody else may be able
+    /// to guess them.
+    pub fn from_bytes(bytes: [u8; 32]) -> Secret {
+        Secret(bytes)
     }
 
     /// Reads what [`to_hex`](Self::to_hex) wrote: exactly 64 hexadecimal digits of either case.

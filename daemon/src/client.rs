@@ -1,0 +1,212 @@
+//! What this node's tools and jobs ask its daemon: one JSON line in, one out, on a Unix socket.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::IpAddr;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail, ensure};
+use cluster::load::Load;
+use lane::setup::RuntimeSetup;
+use serde::{Deserialize, Serialize};
+
+use crate::Event;
+use crate::config::sockets;
+use crate::members::Member;
+
+/// Longest request or reply in bytes.
+pub(crate) const LINE_BYTES_MAX: u64 = 8 << 20;
+
+/// A question to the daemon of this node.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Who is there and how it is.
+    Status,
+    /// Make an invitation.
+    Invite {
+        /// For how long, in seconds.
+        seconds: u64,
+    },
+    /// Start the runtime of a job on another node. After the reply come its log lines, until it
+    /// has ended.
+    Start {
+        /// Name of the node.
+        node: String,
+        /// The beginning of the runtime. Its address is where the job listens; an unspecified one
+        /// is filled in.
+        setup: Box<RuntimeSetup>,
+    },
+    /// Where would this program run best?
+    Place {
+        /// Its file.
+        executable: String,
+        /// Its arguments, the first not included.
+        arguments: Vec<String>,
+    },
+    /// A program has ended: learn what it needed.
+    Ran {
+        /// Its file.
+        executable: String,
+        /// Its arguments, the first not included.
+        arguments: Vec<String>,
+        /// CPU time in seconds, not weighed by the node's speed.
+        cpu: f64,
+        /// Most memory at any time, in bytes.
+        memory: u64,
+        /// Calls that were forwarded.
+        calls: u64,
+    },
+    /// Take no guests any more, or take them again.
+    Drain {
+        /// Whether guests are refused.
+        closed: bool,
+    },
+    /// What has happened lately.
+    Events,
+    /// Believe this node's key no more.
+    Revoke {
+        /// Its name.
+        node: String,
+    },
+    /// Leave the cluster, and end.
+    Leave,
+    /// End; the node stays a member.
+    Stop,
+}
+
+/// The daemon's reply.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// To [`Request::Status`].
+    Status(Box<Status>),
+    /// To [`Request::Invite`]: the invitation.
+    Invitation(String),
+    /// To [`Request::Place`].
+    Place {
+        /// Name of the node; `None`: home.
+        node: Option<String>,
+        /// The reason and the figures that led to it.
+        why: String,
+    },
+    /// To [`Request::Events`], oldest first.
+    Events(Vec<Event>),
+    /// It is done.
+    Done,
+}
+
+/// How the cluster is, as one node knows it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Name of this node.
+    pub name: String,
+    /// Process of the daemon.
+    pub pid: u32,
+    /// Where jobs of this node are to listen for hosts.
+    pub lanes: IpAddr,
+    /// All members, this node first.
+    pub nodes: Vec<Node>,
+}
+
+/// One member.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Node {
+    /// Its entry in the list.
+    pub member: Member,
+    /// Whether it lives, as far as is known.
+    pub alive: bool,
+    /// Its last load vector.
+    pub load: Option<Load>,
+    /// Age of that in seconds.
+    pub age: Option<f64>,
+    /// Whose guests it runs; known of this node only.
+    pub guests_of: Vec<String>,
+}
+
+/// A connection to the daemon of this node.
+#[derive(Debug)]
+pub struct Client(UnixStream);
+
+impl Client {
+    /// Connects to the user's own daemon, else to root's.
+    ///
+    /// # Errors
+    /// There is none, with what to do.
+    pub fn connect() -> anyhow::Result<Client> {
+        let paths = sockets()?;
+        for path in &paths {
+            match UnixStream::connect(path) {
+                Ok(stream) => return Ok(Client(stream)),
+                Err(error) if is_absent(&error) => {}
+                Err(error) => {
+                    return Err(error)
+                        .with_context(|| format!("ask the node daemon at {}", path.display()));
+                }
+            }
+        }
+        let paths: Vec<String> = paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        bail!(
+            "no node daemon runs here (tried {}): start mosd, or make or join a cluster with mosctl",
+            paths.join(" and ")
+        )
+    }
+
+    /// Connects to the daemon with this socket.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn at(path: &PathBuf) -> std::io::Result<Client> {
+        UnixStream::connect(path).map(Client)
+    }
+
+    /// Asks one question.
+    ///
+    /// # Errors
+    /// The daemon refuses, with the reason; or has ended.
+    pub fn ask(self, request: &Request) -> anyhow::Result<Reply> {
+        self.ask_and_listen(request).map(|(reply, _)| reply)
+    }
+
+    /// Asks one question; what follows the reply can be read.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub fn ask_and_listen(
+        mut self,
+        request: &Request,
+    ) -> anyhow::Result<(Reply, BufReader<UnixStream>)> {
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        self.0.write_all(&line).context("ask the node daemon")?;
+        let mut reader = BufReader::new(self.0);
+        let mut reply = String::new();
+        Read::take(&mut reader, LINE_BYTES_MAX)
+            .read_line(&mut reply)
+            .context("hear from the node daemon")?;
+        ensure!(!reply.is_empty(), "the node daemon has ended");
+        let reply: Result<Reply, String> = serde_json::from_str(&reply)?;
+        Ok((reply.map_err(anyhow::Error::msg)?, reader))
+    }
+
+    /// How the cluster is.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub fn status(self) -> anyhow::Result<Status> {
+        match self.ask(&Request::Status)? {
+            Reply::Status(status) => Ok(*status),
+            _ => bail!("the node daemon gives another reply"),
+        }
+    }
+}
+
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::PermissionDenied
+    )
+}

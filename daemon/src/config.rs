@@ -1,0 +1,274 @@
+//! The configuration: one TOML file, which need not exist. Every value has a default.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use serde::Deserialize;
+
+use crate::members::check_name;
+
+/// Port of the node daemon, TCP and UDP.
+pub const PORT: u16 = 7746;
+
+/// What can be configured. `mosd --show-config` prints it with the defaults.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Name of this node; the host's name if `None`. It counts when the node joins.
+    pub name: Option<String>,
+    /// Where to listen, TCP and UDP.
+    pub listen: SocketAddr,
+    /// Address under which others reach this node; as they see it if `None`.
+    pub address: Option<IpAddr>,
+    /// Directory of the node's key and of the list of members.
+    pub state: PathBuf,
+    /// Socket on which this node's tools and jobs reach the daemon.
+    pub socket: PathBuf,
+    /// What others may do here.
+    pub guests: Guests,
+    /// What is decided without being asked.
+    pub balance: Balance,
+}
+
+/// What other nodes' programs may do here.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Guests {
+    /// Most jobs of other nodes that may have guests here at once; 0: none.
+    pub jobs_max: u32,
+    /// CPUs that guests may use; all if `None`.
+    pub cpus: Option<Vec<u16>>,
+}
+
+/// What is decided without being asked.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Balance {
+    /// Whether running programs are moved where they are done sooner.
+    pub automatic: bool,
+    /// Share of its cores that this node's own programs want before any of them leaves, 0 to 100.
+    pub leave_above: f64,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            name: None,
+            listen: (Ipv4Addr::UNSPECIFIED, PORT).into(),
+            address: None,
+            state: directory("XDG_STATE_HOME", ".local/state", "/var/lib"),
+            socket: socket(),
+            guests: Guests::default(),
+            balance: Balance::default(),
+        }
+    }
+}
+
+impl Default for Guests {
+    fn default() -> Guests {
+        Guests {
+            jobs_max: 256,
+            cpus: None,
+        }
+    }
+}
+
+impl Default for Balance {
+    fn default() -> Balance {
+        Balance {
+            automatic: true,
+            leave_above: 0.05,
+        }
+    }
+}
+
+impl Config {
+    /// Reads this file; without one, the file of the user or of root where there is one.
+    ///
+    /// # Errors
+    /// It cannot be read, or a value is not allowed: with file, line and what is allowed.
+    pub fn load(file: Option<&Path>) -> anyhow::Result<Config> {
+        let usual = directory("XDG_CONFIG_HOME", ".config", "/etc").join("mosd.toml");
+        let (path, must_exist) = match file {
+            Some(path) => (path, true),
+            None => (usual.as_path(), false),
+        };
+        match std::fs::read_to_string(path) {
+            Ok(text) => Config::parse(&text).with_context(|| path.display().to_string()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {
+                Ok(Config::default())
+            }
+            Err(error) => {
+                Err(error).with_context(|| format!("read the configuration {}", path.display()))
+            }
+        }
+    }
+
+    /// The configuration in this text.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), without the file's name.
+    pub fn parse(text: &str) -> anyhow::Result<Config> {
+        let config: Config = toml::from_str(text)?;
+        let wrong = |key: &str, error| match line_of(text, key) {
+            Some(line) => anyhow::anyhow!("line {line}: {error}"),
+            None => error,
+        };
+        if let Some(name) = &config.name {
+            check_name(name).map_err(|error| wrong("name", error))?;
+        }
+        if !(0.0..=100.0).contains(&config.balance.leave_above) {
+            let error = anyhow::anyhow!("balance.leave_above is a number from 0 to 100");
+            return Err(wrong("leave_above", error));
+        }
+        if config
+            .address
+            .is_some_and(|address| address.is_unspecified())
+        {
+            let error = anyhow::anyhow!("address is one that other nodes can connect to");
+            return Err(wrong("address", error));
+        }
+        if config.guests.cpus.as_ref().is_some_and(Vec::is_empty) {
+            let error = anyhow::anyhow!(
+                "guests.cpus is a list of CPU numbers, at least one; jobs_max = 0 allows no guests"
+            );
+            return Err(wrong("cpus", error));
+        }
+        Ok(config)
+    }
+
+    /// Name of this node, to join with.
+    ///
+    /// # Errors
+    /// The host's name is no name of a node: one is to be configured.
+    pub fn own_name(&self) -> anyhow::Result<String> {
+        if let Some(name) = &self.name {
+            return Ok(name.clone());
+        }
+        let host = nix::unistd::gethostname().context("ask for this host's name")?;
+        let host = host.to_string_lossy().into_owned();
+        check_name(&host).context("this host's name; choose another with --name")?;
+        Ok(host)
+    }
+}
+
+/// Number of the first line that sets `key`.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    let sets = |line: &str| {
+        let rest = line.trim_start().strip_prefix(key)?;
+        rest.trim_start().strip_prefix('=').map(|_| ())
+    };
+    text.lines()
+        .position(|line| sets(line).is_some())
+        .map(|at| at + 1)
+}
+
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// A directory of ours: below where the variable says, else below a place in the user's home, for
+/// root in a place of the system.
+fn directory(variable: &str, in_home: &str, of_root: &str) -> PathBuf {
+    let named = std::env::var_os(variable).map(PathBuf::from);
+    let base = match named.filter(|path| path.is_absolute()) {
+        _ if is_root() => PathBuf::from(of_root),
+        Some(path) => path,
+        None => {
+            let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
+            home.join(in_home)
+        }
+    };
+    base.join("homenode")
+}
+
+/// Where the daemon of this user listens.
+fn socket() -> PathBuf {
+    let run = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    match run.filter(|path| path.is_absolute()) {
+        _ if is_root() => PathBuf::from(ROOT_SOCKET),
+        Some(path) => path.join("homenode/mosd.sock"),
+        None => directory("XDG_STATE_HOME", ".local/state", "/var/lib").join("mosd.sock"),
+    }
+}
+
+/// Where root's daemon listens, for all users.
+pub const ROOT_SOCKET: &str = "/run/homenode/mosd.sock";
+
+/// Sockets on which a daemon may be reached, in the order in which they are tried:
+/// `HOMENODE_SOCKET` alone if it is set.
+///
+/// # Errors
+/// `HOMENODE_SOCKET` is not the path of a file.
+pub fn sockets() -> anyhow::Result<Vec<PathBuf>> {
+    if let Some(path) = std::env::var_os("HOMENODE_SOCKET").map(PathBuf::from) {
+        ensure!(
+            path.is_absolute(),
+            "HOMENODE_SOCKET is the absolute path of a daemon's socket, not {}",
+            path.display()
+        );
+        return Ok(vec![path]);
+    }
+    let mut paths = vec![socket(), PathBuf::from(ROOT_SOCKET)];
+    paths.dedup();
+    Ok(paths)
+}
+
+/// Refuses paths that a socket cannot have.
+///
+/// # Errors
+/// It is too long.
+pub fn check_socket(path: &Path) -> anyhow::Result<()> {
+    // sun_path of unix(7), with its final zero.
+    const BYTES_MAX: usize = 107;
+    if path.as_os_str().len() > BYTES_MAX {
+        bail!(
+            "the socket's path {} is longer than the {BYTES_MAX} bytes that the kernel allows; set \
+             socket in the configuration",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends at the first failure")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_values() {
+        let text = "name = \"alpha\"\nlisten = \"127.0.0.1:1\"\naddress = \"10.0.0.1\"\n\
+                    state = \"/s\"\nsocket = \"/s/sock\"\n\
+                    [guests]\njobs_max = 3\ncpus = [0, 2]\n\
+                    [balance]\nautomatic = false\nleave_above = 1\n";
+        let config = Config::parse(text).unwrap();
+        assert_eq!(config.own_name().unwrap(), "alpha");
+        assert_eq!(config.guests.cpus, Some(vec![0, 2]));
+        assert_eq!(config.balance.leave_above, 1.0);
+        assert_eq!(Config::parse("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn errors_name_the_line_and_what_is_allowed() {
+        for (text, expected) in [
+            ("\nname = \"home\"", "line 2: \"home\" is no name of a node"),
+            (
+                "nmae = \"x\"",
+                "unknown field `nmae`, expected one of `name`",
+            ),
+            (
+                "[balance]\nleave_above = -1",
+                "line 2: balance.leave_above is a number from 0 to 100",
+            ),
+            ("listen = \"here\"", "line 1"),
+            ("[guests]\ncpus = []", "line 2: guests.cpus is a list"),
+            ("address = \"0.0.0.0\"", "line 1: address is one that"),
+            ("[guests]\njobs_max = -1", "line 2"),
+        ] {
+            let error = format!("{:#}", Config::parse(text).unwrap_err());
+            assert!(error.contains(expected), "{text:?}: {error}");
+        }
+    }
+}

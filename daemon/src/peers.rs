@@ -1,0 +1,245 @@
+//! Connections between node daemons: who listens, and what it does when it is asked.
+
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use lane::Lane;
+use lane::setup::RuntimeSetup;
+
+use crate::members::{MEMBERS_MAX, Member, Membership, check_name};
+use crate::wire::{self, Answer, Id, Join, Joined, Question};
+use crate::{Daemon, STACK_BYTES, lock, runtimes, unix_seconds};
+
+/// Connections that are served at once. Strangers can use them up for
+/// [`lane::HANDSHAKE_TIMEOUT`]; jobs that run are not affected.
+const CONNECTIONS_MAX: usize = 1024;
+/// Longest time that an answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Serves all who connect, each on a thread of its own.
+pub(crate) fn listen(daemon: &Arc<Daemon>, listener: &TcpListener) {
+    let open = Arc::new(());
+    for stream in listener.incoming() {
+        let Ok(stream) = stream else {
+            // Out of descriptors, mostly: some may come free.
+            thread::sleep(Duration::from_millis(20));
+            continue;
+        };
+        if Arc::strong_count(&open) > CONNECTIONS_MAX {
+            wire::refuse(&stream);
+            continue;
+        }
+        let (serving, counted) = (Arc::clone(daemon), Arc::clone(&open));
+        let started = thread::Builder::new()
+            .name("peer".into())
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
+                let peer = stream.peer_addr();
+                if let Err(error) = serve(&serving, stream) {
+                    let peer = peer.map_or_else(|_| "?".to_owned(), |peer| peer.to_string());
+                    tracing::warn!("a connection from {peer} was refused: {error:#}");
+                }
+                drop(counted);
+            });
+        if let Err(error) = started {
+            tracing::warn!("no thread for a connection: {error}");
+        }
+    }
+}
+
+fn serve(daemon: &Arc<Daemon>, mut stream: TcpStream) -> anyhow::Result<()> {
+    let (from, to) = (stream.peer_addr()?.ip(), stream.local_addr()?.ip());
+    match wire::read_hello(&mut stream)? {
+        Id::Member(key) => {
+            let key = crate::identity::PublicKey::from_bytes(key);
+            let member = lock(&daemon.members).by_key(&key).cloned();
+            let member = member.context("its key is no member's")?;
+            let lane = Lane::accept(stream, &daemon.secret_with(&key)?)?;
+            answer(daemon, lane, &member, from)
+        }
+        Id::Invitation(id) => {
+            let secret = lock(&daemon.invitations).secret(&id, Instant::now());
+            let secret = secret.context("there is no such invitation (any more)")?;
+            let (mut sender, mut receiver) = Lane::accept(stream, &secret)?.split()?;
+            let join: Join = wire::recv(&mut receiver)?;
+            let joined = admit(daemon, &id, &join, from, to).unwrap_or_else(|error| {
+                tracing::warn!("node {:?} may not join: {error:#}", join.name);
+                Joined::Refused(format!("{error:#}"))
+            });
+            wire::send(&mut sender, &joined)
+        }
+    }
+}
+
+/// Makes a node a member.
+fn admit(
+    daemon: &Daemon,
+    invitation: &[u8; 32],
+    join: &Join,
+    from: IpAddr,
+    to: IpAddr,
+) -> anyhow::Result<Joined> {
+    check_name(&join.name)?;
+    let mut members = lock(&daemon.members);
+    let known = members.entries().find(|member| member.key == join.key);
+    let revision = match known.map(|member| (member.membership, member.revision)) {
+        Some((Membership::Revoked, _)) => bail!("its key was revoked"),
+        Some((_, revision)) => revision + 1,
+        None => 1,
+    };
+    ensure!(
+        members.by_name(&join.name).is_none(),
+        "there is a node {:?} already: choose another name (mosctl join --name)",
+        join.name
+    );
+    ensure!(
+        members.entries().count() < MEMBERS_MAX,
+        "the cluster has {MEMBERS_MAX} nodes, which is the most"
+    );
+    ensure!(
+        lock(&daemon.invitations).take(invitation, Instant::now()),
+        "the invitation is spent, or over"
+    );
+    members.merge([Member {
+        membership: Membership::Member,
+        revision,
+        joined: unix_seconds(),
+        name: join.name.clone(),
+        key: join.key,
+        address: Some((join.address.unwrap_or(from), join.port).into()),
+    }]);
+    // Where this node is seen: nobody has told it before, if it was alone.
+    let own = members.by_key(&daemon.me).and_then(|me| me.address);
+    if own.is_none() {
+        let port = daemon.config.listen.port();
+        members.change(&daemon.me, |me| me.address = Some((to, port).into()));
+    }
+    daemon.state.save(&members)?;
+    let list = members.entries().cloned().collect();
+    drop(members);
+    daemon.event(&format!("node {} has joined, invited here", join.name));
+    daemon.list_changed.notify_one();
+    Ok(Joined::Welcome(list))
+}
+
+fn answer(daemon: &Arc<Daemon>, lane: Lane, member: &Member, from: IpAddr) -> anyhow::Result<()> {
+    let (mut sender, mut receiver) = lane.split()?;
+    match wire::recv(&mut receiver)? {
+        Question::Exchange { members } => {
+            daemon.take_in(members);
+            let list = lock(&daemon.members).entries().cloned().collect();
+            wire::send(&mut sender, &Answer::Members(list))
+        }
+        Question::Start { mut setup } => {
+            setup.home.set_ip(from);
+            runtimes::start(daemon, &setup, &member.name, &mut sender)
+        }
+    }
+}
+
+/// Exchanges the lists of members with another node.
+pub(crate) fn exchange(daemon: &Daemon, member: &Member) -> anyhow::Result<()> {
+    let members = lock(&daemon.members).entries().cloned().collect();
+    let lane = connect(daemon, member)?;
+    match wire::ask(lane, &Question::Exchange { members }, ANSWER_TIMEOUT)? {
+        Answer::Members(members) => {
+            daemon.take_in(members);
+            Ok(())
+        }
+        _ => bail!("node {} gives another answer", member.name),
+    }
+}
+
+/// Asks another node to run a job's guests. Returns the lane on which the rest is told.
+pub(crate) fn start(
+    daemon: &Daemon,
+    name: &str,
+    setup: RuntimeSetup,
+) -> anyhow::Result<lane::Receiver> {
+    let member = lock(&daemon.members).by_name(name).cloned();
+    let member = member.with_context(|| {
+        let members = lock(&daemon.members);
+        let names: Vec<&str> = members.present().map(|m| m.name.as_str()).collect();
+        format!("there is no node {name}; nodes: {}", names.join(", "))
+    })?;
+    ensure!(member.key != daemon.me, "node {name} is home");
+    let lane = connect(daemon, &member)?;
+    let closer = lane.shutdown_handle()?;
+    let (mut sender, mut receiver) = lane.split()?;
+    let setup = Box::new(setup);
+    wire::send(&mut sender, &Question::Start { setup })?;
+    let (done, answered) = std::sync::mpsc::channel();
+    thread::Builder::new()
+        .name("answer".into())
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            let answer = wire::recv(&mut receiver);
+            // Nobody waits any more, otherwise.
+            let _ = done.send((answer, receiver));
+        })?;
+    let Ok((answer, receiver)) = answered.recv_timeout(ANSWER_TIMEOUT) else {
+        closer.close();
+        bail!("node {name} does not answer");
+    };
+    match answer.with_context(|| format!("ask node {name}"))? {
+        Answer::Started => Ok(receiver),
+        Answer::Refused(why) => bail!("node {name} takes no guests of this job: {why}"),
+        _ => bail!("node {name} gives another answer"),
+    }
+}
+
+fn connect(daemon: &Daemon, member: &Member) -> anyhow::Result<Lane> {
+    let name = &member.name;
+    let address = member
+        .address
+        .with_context(|| format!("node {name} has no address"))?;
+    let id = Id::Member(*daemon.me.as_bytes());
+    wire::connect(address, id, &daemon.secret_with(&member.key)?)
+        .with_context(|| format!("node {name} is not reachable"))
+}
+
+/// Joins a cluster: tells a member at `address` who this node is. Returns the list of members.
+///
+/// # Errors
+/// It cannot be reached, or refuses, with what to do.
+pub fn join(
+    token: &crate::token::Token,
+    address: SocketAddr,
+    node: NewNode<'_>,
+) -> anyhow::Result<Vec<Member>> {
+    let lane = wire::connect(address, Id::Invitation(token.id()), &token.secret())
+        .context("an invitation is good for one node and for a limited time")?;
+    let join = Join {
+        name: node.name.to_owned(),
+        key: node.key,
+        port: node.port,
+        address: node.address,
+    };
+    let mut members = match wire::ask(lane, &join, ANSWER_TIMEOUT)? {
+        Joined::Welcome(members) => members,
+        Joined::Refused(why) => bail!("{address} refuses: {why}"),
+    };
+    // A member that listens on all interfaces may not know its own address yet.
+    for member in &mut members {
+        if member.address.is_none_or(|own| own.ip().is_unspecified()) {
+            member.address = Some(address);
+        }
+    }
+    Ok(members)
+}
+
+/// What a node says of itself when it joins.
+#[derive(Debug, Clone, Copy)]
+pub struct NewNode<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its key.
+    pub key: crate::identity::PublicKey,
+    /// Port of its daemon.
+    pub port: u16,
+    /// Its address, if others do not see it as it is.
+    pub address: Option<IpAddr>,
+}

@@ -1,0 +1,119 @@
+//! Where a program that starts here had better run: the cluster's policy with what this node knows.
+
+use cluster::candidates::Rules;
+use cluster::decision::Action;
+use cluster::load::{Features, Known, NodeId};
+use cluster::placement::{Start, place as decide};
+use cluster::program::{Need, Program};
+use cluster::random::Random;
+use cluster::settings::Settings;
+
+use crate::client::Reply;
+use crate::{Daemon, lock};
+
+/// Settings of the policy as configured.
+pub(crate) fn settings(daemon: &Daemon) -> Settings {
+    Settings {
+        leave_above: daemon.config.balance.leave_above,
+        ..Settings::default()
+    }
+}
+
+/// Other nodes that live, as the policy wants them.
+pub(crate) fn known(daemon: &Daemon) -> Vec<Known> {
+    let view = lock(&daemon.view);
+    let now = daemon.began.elapsed();
+    let alive = view.loads.iter().filter(|(id, _)| view.alive.contains(id));
+    alive
+        .map(|(_, (load, taken))| Known {
+            load: *load,
+            taken: now.saturating_sub(taken.elapsed()),
+        })
+        .collect()
+}
+
+/// Answers [`Request::Place`](crate::client::Request::Place).
+pub(crate) fn place(daemon: &Daemon, executable: &str, arguments: &[String]) -> Reply {
+    let settings = settings(daemon);
+    let program = Program::new(executable.as_bytes(), arguments);
+    let need = lock(&daemon.learned).expect_or_guess(program, &settings);
+    let known = known(daemon);
+    let (own, nodes) = {
+        let view = lock(&daemon.view);
+        (view.own, view.alive.len() + 1)
+    };
+    let Some(home) = own else {
+        return Reply::Place {
+            node: None,
+            why: "this node's load has not been measured yet".to_owned(),
+        };
+    };
+    let start = Start {
+        need: &need,
+        rules: &Rules::default(),
+        home: &home,
+        lately: f64::from(home.runnable),
+        known: &known,
+        nodes,
+        now: daemon.began.elapsed(),
+    };
+    let decision = {
+        let mut random = lock(&daemon.random);
+        decide(&start, &settings, &mut *random)
+    };
+    let node = match decision.action {
+        Action::Stay => None,
+        Action::Go(id) => name(daemon, id),
+    };
+    if node.is_some() {
+        started_there(daemon, &decision.action, &need);
+    }
+    Reply::Place {
+        node,
+        why: decision.to_string(),
+    }
+}
+
+/// Until its next vector, the chosen node counts as one that has this program.
+fn started_there(daemon: &Daemon, action: &Action, need: &Need) {
+    let Action::Go(id) = action else { return };
+    if let Some((load, _)) = lock(&daemon.view).loads.get_mut(id) {
+        load.runnable += 1.0;
+        load.memory_free = load.memory_free.saturating_sub(need.memory);
+    }
+}
+
+fn name(daemon: &Daemon, id: NodeId) -> Option<String> {
+    let members = lock(&daemon.members);
+    members.by_id(id).map(|member| member.name.clone())
+}
+
+/// Learns what a program needed.
+pub(crate) fn learn(
+    daemon: &Daemon,
+    executable: &str,
+    arguments: &[String],
+    cpu: f64,
+    memory: u64,
+    calls: u64,
+) {
+    let speed = lock(&daemon.view)
+        .own
+        .map_or(1.0, |own| f64::from(own.speed));
+    let cpu = cpu * speed;
+    let run = Need {
+        cpu,
+        memory,
+        calls: calls as f64 / cpu.max(0.001),
+        features: Features::default(),
+    };
+    let program = Program::new(executable.as_bytes(), arguments);
+    lock(&daemon.learned).learn(program, run);
+}
+
+/// A generator of random numbers that differ between daemons.
+pub(crate) fn random() -> anyhow::Result<Random> {
+    let mut seed = [0; 8];
+    seed.copy_from_slice(&crate::identity::random()?[..8]);
+    Ok(Random::new(u64::from_le_bytes(seed)))
+}
