@@ -6,6 +6,7 @@
 //! * [`check`]: runs a case in one way and compares it with the native run.
 //! * [`guest`]: the case of a C program of `guests/`, which is built on demand.
 //! * [`corpus`]: third-party programs, likewise.
+//! * [`cluster`]: node daemons on this machine.
 //! * [`fuzz`]: random sequences of system calls, compared in the same way.
 //!
 //! A process that runs cases is the subreaper of all it starts, so that no daemon, home proxy or
@@ -13,6 +14,7 @@
 
 mod case;
 mod check;
+pub mod cluster;
 pub mod corpus;
 pub mod fuzz;
 mod guest;

@@ -1,0 +1,148 @@
+//! Node daemons: joining, knowing each other, and what strangers get.
+
+use homenode_tests::cluster::Cluster;
+
+#[test]
+fn nodes_join_and_know_each_other() {
+    let cluster = Cluster::of(3, "");
+    let said = cluster.node(3).mosctl(&["status"]).ok();
+    assert!(said.contains("3 of 3 nodes are up"), "{said}");
+    let events = cluster.node(1).mosctl(&["events"]).ok();
+    for expected in ["node n2 has joined, invited here", "node n3 is there"] {
+        assert!(events.contains(expected), "{events}");
+    }
+    let json = cluster.node(2).mosctl(&["nodes", "--json"]).ok();
+    assert!(json.contains("\"name\": \"n3\""), "{json}");
+}
+
+#[test]
+fn an_invitation_is_good_once() {
+    let mut cluster = Cluster::of(2, "");
+    let join = cluster.node(1).invitation();
+    let words: Vec<&str> = join.iter().map(String::as_str).collect();
+    let third = cluster.prepare("");
+    let _ = third.mosctl(&[&words[..], &["--no-start"]].concat()).ok();
+    let said = third.mosctl(&words);
+    assert!(
+        said.stderr.contains("belongs to a cluster already"),
+        "{said:?}"
+    );
+    let fourth = cluster.prepare("");
+    let said = fourth.mosctl(&words);
+    assert_eq!(said.status, 1);
+    assert!(said.stderr.contains("good for one node"), "{said:?}");
+    let said = fourth.mosctl(&["join", "nonsense", "127.0.0.1"]);
+    assert!(
+        said.stderr.contains("\"nonsense\" is no invitation"),
+        "{said:?}"
+    );
+    let said = fourth.mosctl(&["nodes"]);
+    assert_eq!(said.status, 1);
+    assert!(said.stderr.contains("no node daemon answers"), "{said:?}");
+    assert!(cluster.node(1).log().contains("no such invitation"));
+}
+
+#[test]
+fn two_nodes_cannot_have_one_name() {
+    let mut cluster = Cluster::of(1, "");
+    let join = cluster.node(1).invitation();
+    let words: Vec<&str> = join.iter().map(String::as_str).collect();
+    let second = cluster.prepare("");
+    let said = second.mosctl(&[&words[..], &["--name", "n1"]].concat());
+    assert!(
+        said.stderr.contains("there is a node \"n1\" already"),
+        "{said:?}"
+    );
+    // The invitation is still good.
+    let _ = second.mosctl(&[&words[..], &["--no-start"]].concat()).ok();
+}
+
+#[test]
+fn a_daemon_that_ends_is_missed_and_comes_back() {
+    let mut cluster = Cluster::of(3, "");
+    cluster.node_mut(2).kill();
+    for number in [1, 3] {
+        let node = cluster.node(number);
+        node.await_nodes(|nodes| {
+            nodes
+                .lines()
+                .any(|l| l.starts_with("n2 ") && l.contains("silent"))
+        });
+    }
+    cluster.node_mut(2).start();
+    cluster.await_up(3);
+    let _ = cluster.node(3).mosctl(&["stop"]).ok();
+    cluster.node_mut(3).await_end();
+    assert!(!cluster.node(3).directory().join("socket").exists());
+}
+
+#[test]
+fn who_leaves_or_is_revoked_is_no_member() {
+    let mut cluster = Cluster::of(4, "");
+    let _ = cluster.node(2).mosctl(&["leave"]).ok();
+    cluster.node_mut(2).await_end();
+    assert!(!cluster.node(2).directory().join("state").exists());
+    let _ = cluster.node(1).mosctl(&["revoke", "n3"]).ok();
+    for number in [1, 4] {
+        let node = cluster.node(number);
+        node.await_nodes(|nodes| !nodes.contains("n2 ") && !nodes.contains("n3 "));
+    }
+    // It is refused from now on, by those too that were told by others.
+    let said = cluster
+        .node(3)
+        .run("mosexec", &["--on", "n4", "--", "true"]);
+    assert_eq!(said.status, 125, "{said:?}");
+    let said = cluster.node(1).mosctl(&["revoke", "n1"]);
+    assert!(said.stderr.contains("does not revoke itself"), "{said:?}");
+}
+
+#[test]
+fn a_second_daemon_is_refused() {
+    let cluster = Cluster::of(1, "");
+    let said = cluster.node(1).run("mosd", &["--config", "mosd.toml"]);
+    assert_eq!(said.status, 1);
+    assert!(said.stderr.contains("a daemon runs already"), "{said:?}");
+}
+
+#[test]
+fn errors_of_the_configuration_name_the_line() {
+    let mut cluster = Cluster::empty();
+    let node = cluster.prepare("[guests]\njobs_max = \"many\"");
+    let said = node.run("mosd", &["--config", "mosd.toml"]);
+    assert_eq!(said.status, 1);
+    assert!(
+        said.stderr
+            .contains("mosd.toml: TOML parse error at line 6"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn bytes_of_strangers_change_nothing() {
+    use std::io::{Read, Write};
+    use std::net::{TcpStream, UdpSocket};
+    let cluster = Cluster::of(2, "");
+    let address = (cluster.node(1).address, 7746);
+    let socket = UdpSocket::bind((cluster.node(1).address, 0)).expect("a socket");
+    for length in [0, 1, 8, 40, 1400, 9000] {
+        socket
+            .send_to(&vec![7; length], address)
+            .expect("a datagram");
+    }
+    for bytes in [
+        &b"GET / HTTP/1.1\r\n\r\n-------------------------"[..],
+        &[0; 40],
+        b"HNMD\x01\0\x01\0",
+    ] {
+        let mut stream = TcpStream::connect(address).expect("a connection");
+        stream.write_all(bytes).expect("it takes some bytes");
+        stream
+            .shutdown(std::net::Shutdown::Write)
+            .expect("a connection");
+        let mut answer = Vec::new();
+        // It may be reset.
+        let _ = stream.read_to_end(&mut answer);
+        assert_eq!(answer, b"");
+    }
+    cluster.await_up(2);
+}
