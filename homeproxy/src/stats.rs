@@ -18,6 +18,9 @@ pub(crate) struct Statistics {
     version: u32,
     command: Vec<String>,
     node: u32,
+    /// Of a job whose processes are moved from time to time: where to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
     processes: Vec<Process>,
     /// Processes beyond [`PROCESSES_MAX`].
     left_out: u64,
@@ -91,11 +94,12 @@ struct Quantiles {
 
 impl Statistics {
     /// Of a job that starts now and whose programs go to `node`.
-    pub(crate) fn new(command: Vec<String>, node: u32) -> Statistics {
+    pub(crate) fn new(command: Vec<String>, node: u32, seed: Option<u64>) -> Statistics {
         Statistics {
             version: VERSION,
             command,
             node,
+            seed,
             processes: Vec::new(),
             left_out: 0,
             index: HashMap::new(),
@@ -214,10 +218,17 @@ impl Statistics {
         }
     }
 
-    /// What a host has counted. Comes from another machine: numbers that are
-    /// no system call are left out.
-    pub(crate) fn called(&mut self, pid: i32, forwarded: &[Latencies], native: &[(u32, u64)]) {
-        let Some(process) = self.process(pid) else {
+    /// What the host on `node` has counted. Comes from another machine: numbers that
+    /// are no system call are left out, and what is about a process that was never there.
+    pub(crate) fn called(
+        &mut self,
+        pid: i32,
+        node: u32,
+        forwarded: &[Latencies],
+        native: &[(u32, u64)],
+    ) {
+        let was_there = |process: &&mut Process| process.hosts.iter().any(|stay| stay.node == node);
+        let Some(process) = self.process(pid).filter(was_there) else {
             return;
         };
         let calls = &mut process.calls;
@@ -319,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_process_through_its_life() {
-        let mut statistics = Statistics::new(vec!["sh".into()], 2);
+        let mut statistics = Statistics::new(vec!["sh".into()], 2, None);
         statistics.born(10, None, 1, 0);
         statistics.executed(10, cat(), 2, None, 100);
         statistics.shipped(10, 8192);
@@ -331,6 +342,7 @@ mod tests {
         let max_us = 5000;
         statistics.called(
             10,
+            2,
             &[Latencies {
                 nr: 0,
                 max_us: 99,
@@ -341,6 +353,7 @@ mod tests {
         buckets = vec![(5000, 1)];
         statistics.called(
             10,
+            2,
             &[Latencies {
                 nr: 0,
                 max_us,
@@ -384,10 +397,10 @@ mod tests {
 
     #[test]
     fn a_pid_that_is_used_again_is_another_process() {
-        let mut statistics = Statistics::new(Vec::new(), 2);
+        let mut statistics = Statistics::new(Vec::new(), 2, None);
         statistics.born(10, None, 1, 0);
         statistics.ended(10, 0, 5);
-        statistics.called(10, &[], &[(9, 1)]);
+        statistics.called(10, 1, &[], &[(9, 1)]);
         statistics.born(10, None, 1, 6);
         let object = written(&statistics);
         assert_eq!(
@@ -399,7 +412,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut statistics = Statistics::new(Vec::new(), 2);
+        let mut statistics = Statistics::new(Vec::new(), 2, None);
         for pid in 0..PROCESSES_MAX as i32 + 3 {
             statistics.born(pid, None, 1, 0);
         }
@@ -408,6 +421,7 @@ mod tests {
             let buckets = (0..BUCKETS_MAX as u32).map(|us| (from + us, 1)).collect();
             statistics.called(
                 0,
+                1,
                 &[Latencies {
                     nr: 0,
                     max_us: u32::MAX,
