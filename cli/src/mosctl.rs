@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Parser, Subcommand};
-use daemon::client::{Client, Node, Reply, Request, Status};
 use daemon::config::{Config, PORT};
 use daemon::identity::NodeKey;
 use daemon::members::{Member, Members, Membership, check_name};
 use daemon::peers::{self, NewNode};
 use daemon::state::State;
 use daemon::token::Token;
+use local::daemon::{Client, Node, Reply, Request, Status};
 
 /// Longest time that a daemon may take to start.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -292,7 +292,7 @@ fn last_line(log: &Path) -> String {
 
 fn invited(cli: &Cli, config: &Config, token: &str, minutes: u64) -> anyhow::Result<()> {
     let status = client(cli, config)?.status()?;
-    let own = status.nodes.first().and_then(|node| node.member.address);
+    let own = status.nodes.first().and_then(|node| node.address);
     if cli.json {
         return print_json(&serde_json::json!({"token": token, "address": own}));
     }
@@ -321,10 +321,10 @@ fn print_nodes(status: &Status) -> anyhow::Result<()> {
         "NODE", "ADDRESS", "STATE", "CORES", "SPEED", "LOAD", "MEM", "FREE", "GUESTS"
     );
     for node in &status.nodes {
-        let address = node.member.address;
+        let address = node.address;
         let address = address.map_or_else(|| "-".to_owned(), |address| address.to_string());
         let state = state(node);
-        print!("{:<20} {address:<22} {state:<8}", node.member.name);
+        print!("{:<20} {address:<22} {state:<8}", node.name);
         match &node.load {
             Some(load) => println!(
                 " {:>5} {:>6.2} {:>6.2} {:>9} {:>9} {:>6}",

@@ -15,13 +15,11 @@
 //! | `runtimes.rs` | runtimes for jobs of other nodes |
 //! | `placing.rs` | where programs had better run |
 //! | `local.rs` | what tools and jobs of this node ask |
-//! | `client.rs` | the tools' end of it |
 //!
 //! A daemon that ends takes no job with it: runtimes and home proxies have connections of their
 //! own.
 #![forbid(unsafe_code)]
 
-pub mod client;
 pub mod config;
 mod gossip;
 pub mod identity;
@@ -43,6 +41,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use ::local::daemon::Event;
 use anyhow::Context;
 use cluster::program::Learned;
 use cluster::random::Random;
@@ -72,15 +71,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub fn unix_seconds() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |now| now.as_secs())
-}
-
-/// Something the cluster has done, as this node has seen it.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Event {
-    /// When, in seconds since 1970.
-    pub at: u64,
-    /// What and why.
-    pub what: String,
 }
 
 /// What the threads of a daemon share.

@@ -1,4 +1,4 @@
-//! The daemon's end of [`client`](crate::client): who may ask what, and the answers.
+//! The daemon's end of [`local::daemon`](::local::daemon): who may ask what, and the answers.
 
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -11,11 +11,11 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ::local::daemon::{LINE_BYTES_MAX, Node, Reply, Request, Status};
 use anyhow::{Context, bail, ensure};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
-use crate::client::{LINE_BYTES_MAX, Node, Reply, Request, Status};
 use crate::members::Membership;
 use crate::wire::{self, Answer};
 use crate::{Daemon, STACK_BYTES, config, lock, peers, placing};
@@ -321,7 +321,10 @@ fn status(daemon: &Daemon) -> anyhow::Result<Status> {
             let runtimes = lock(&daemon.runtimes);
             let guests_of = runtimes.iter().filter(|_| is_own);
             Node {
-                member: member.clone(),
+                name: member.name.clone(),
+                key: member.key.to_string(),
+                address: member.address,
+                joined: member.joined,
                 alive: is_own || view.alive.contains(&id),
                 load: if is_own {
                     view.own
@@ -333,7 +336,8 @@ fn status(daemon: &Daemon) -> anyhow::Result<Status> {
             }
         })
         .collect();
-    nodes.sort_by_key(|node| (node.member.key != daemon.me, node.member.name.clone()));
+    let own_name = own.name.clone();
+    nodes.sort_by_key(|node| (node.name != own_name, node.name.clone()));
     Ok(Status {
         name: own.name.clone(),
         pid: std::process::id(),

@@ -7,8 +7,8 @@ use cluster::placement::{Start, place as decide};
 use cluster::program::{Need, Program};
 use cluster::random::Random;
 use cluster::settings::Settings;
+use local::daemon::Reply;
 
-use crate::client::Reply;
 use crate::{Daemon, lock};
 
 /// Settings of the policy as configured.
@@ -32,7 +32,7 @@ pub(crate) fn known(daemon: &Daemon) -> Vec<Known> {
         .collect()
 }
 
-/// Answers [`Request::Place`](crate::client::Request::Place).
+/// Answers [`Request::Place`](local::daemon::Request::Place).
 pub(crate) fn place(daemon: &Daemon, executable: &str, arguments: &[String]) -> Reply {
     let settings = settings(daemon);
     let program = Program::new(executable.as_bytes(), arguments);

@@ -42,7 +42,9 @@ impl Tracer {
             }
             message => {
                 let node = host.node;
-                tracing::debug!("word of node {node} about a process that is not there: {message:?}");
+                tracing::debug!(
+                    "word of node {node} about a process that is not there: {message:?}"
+                );
                 Ok(())
             }
         }

@@ -1,21 +1,19 @@
 //! What this node's tools and jobs ask its daemon: one JSON line in, one out, on a Unix socket.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use cluster::load::Load;
 use lane::setup::RuntimeSetup;
 use serde::{Deserialize, Serialize};
 
-use crate::Event;
-use crate::config::sockets;
-use crate::members::Member;
+use crate::place::sockets;
 
 /// Longest request or reply in bytes.
-pub(crate) const LINE_BYTES_MAX: u64 = 8 << 20;
+pub const LINE_BYTES_MAX: u64 = 8 << 20;
 
 /// A question to the daemon of this node.
 #[derive(Debug, Serialize, Deserialize)]
@@ -112,8 +110,14 @@ pub struct Status {
 /// One member.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Node {
-    /// Its entry in the list.
-    pub member: Member,
+    /// Its name.
+    pub name: String,
+    /// Its public key.
+    pub key: String,
+    /// Where its daemon listens, if anybody knows.
+    pub address: Option<SocketAddr>,
+    /// When it joined, in seconds since 1970 by the clock of who invited it.
+    pub joined: u64,
     /// Whether it lives, as far as is known.
     pub alive: bool,
     /// Its last load vector.
@@ -122,6 +126,15 @@ pub struct Node {
     pub age: Option<f64>,
     /// Whose guests it runs; known of this node only.
     pub guests_of: Vec<String>,
+}
+
+/// Something the cluster has done, as this node has seen it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Event {
+    /// When, in seconds since 1970.
+    pub at: u64,
+    /// What and why.
+    pub what: String,
 }
 
 /// A connection to the daemon of this node.
@@ -159,7 +172,7 @@ impl Client {
     ///
     /// # Errors
     /// It does not answer.
-    pub fn at(path: &PathBuf) -> std::io::Result<Client> {
+    pub fn at(path: &Path) -> std::io::Result<Client> {
         UnixStream::connect(path).map(Client)
     }
 
