@@ -46,7 +46,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let stayed: Vec<String> = answer
         .stayed
         .into_iter()
-        .map(|(pid, why)| format!("process {pid} goes on where it was: {why}"))
+        .map(|(pid, why)| format!("process {pid} has not gone there: {why}"))
         .collect();
     anyhow::ensure!(stayed.is_empty(), "{}", stayed.join("\nmigrate: "));
     Ok(())

@@ -17,7 +17,10 @@ use anyhow::{Context, ensure};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::{Deserialize, Serialize};
 
+use crate::hosts;
 use crate::job::{Job, Order};
+use crate::setup::HOME_NODE;
+use crate::tracer::moving::Destination;
 
 /// Longest request or answer in bytes.
 const LINE_BYTES_MAX: u64 = 1 << 20;
@@ -145,7 +148,7 @@ fn listen(job: &Arc<Job>, listener: &UnixListener) {
     }
 }
 
-fn serve(job: &Job, mut stream: UnixStream) -> anyhow::Result<()> {
+fn serve(job: &Arc<Job>, mut stream: UnixStream) -> anyhow::Result<()> {
     let peer = getsockopt(&stream, PeerCredentials).context("see who asks")?;
     let own = sys::process::ids().uid;
     stream.set_read_timeout(Some(READ_TIMEOUT))?;
@@ -156,7 +159,9 @@ fn serve(job: &Job, mut stream: UnixStream) -> anyhow::Result<()> {
             "user {} may not move processes of user {own}",
             peer.uid()
         )),
-        Ok(Request::Migrate { pid, job: all, to }) => Ok(migrate(job, pid, all, to)),
+        Ok(Request::Migrate { pid, job: all, to }) => {
+            destination(job, &to).map(|to| migrate(job, pid, all, to))
+        }
         Err(error) => Err(format!("the request is not understood: {error}")),
     };
     let mut line = serde_json::to_vec(&answer)?;
@@ -164,8 +169,25 @@ fn serve(job: &Job, mut stream: UnixStream) -> anyhow::Result<()> {
     Ok(stream.write_all(&line)?)
 }
 
+/// What a tool names. A host that is not there yet is started.
+fn destination(job: &Arc<Job>, to: &str) -> Result<Destination, String> {
+    let node = match to {
+        "home" | "best" => HOME_NODE,
+        number => number
+            .parse()
+            .map_err(|_| format!("there is no node {to}; {}", job.hosts.names()))?,
+    };
+    if node == HOME_NODE {
+        return Ok(Destination::Home);
+    }
+    let reached = hosts::reach(job, node);
+    reached
+        .map(Destination::Host)
+        .map_err(|error| format!("{error:#}"))
+}
+
 /// Waits until all of them have moved or stay.
-fn migrate(job: &Job, pid: i32, all: bool, to: String) -> Answer {
+fn migrate(job: &Job, pid: i32, all: bool, to: Destination) -> Answer {
     let (done, outcomes) = mpsc::channel();
     job.order(Order::Move { pid, all, to, done });
     let mut answer = Answer::default();

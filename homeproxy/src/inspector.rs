@@ -12,7 +12,7 @@ use crate::job::lock;
 /// Longest time a host may take to offer the lane.
 const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The lane to the job's host.
+/// The lane to a host.
 #[derive(Default)]
 pub(crate) struct Inspector {
     lane: Mutex<State>,

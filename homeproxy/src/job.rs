@@ -2,22 +2,19 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::Context;
 use image::Image;
 use image::files::Digests;
 use image::postcopy::hot::LATER_BYTES_MIN;
-use lane::Secret;
-use lane::control::ToHost;
+use lane::control::ToHome;
 use sys::ready::Bell;
 use sys::window::{Slot, Window};
 
-use crate::inspector::Inspector;
+use crate::hosts::{Host, Hosts};
 use crate::journal::Journal;
 use crate::kept::Kept;
 use crate::leases::Leases;
@@ -25,7 +22,7 @@ use crate::mapped::Mapped;
 use crate::procfs::OpenFiles;
 use crate::readahead::Heeded;
 use crate::setup::Setup;
-use crate::tracer::moving::Done;
+use crate::tracer::moving::{Destination, Done};
 
 /// Result of a call that did not return: the process has executed another
 /// program, whose image can be fetched.
@@ -51,39 +48,31 @@ pub(crate) enum Order {
     End { pid: i32, wait_status: i32 },
     /// A thread of the body has ended.
     EndThread { tid: i32 },
-    /// Default action of a stop signal, to be decided by the kernel here.
-    Stop { pid: i32, signal: i32 },
-    /// The process cannot run on its host.
-    Cannot { pid: i32, reason: String },
-    /// Write this to the standard error of the process.
-    Say { pid: i32, text: String },
-    /// The process has to come home.
-    AskReturn { pid: i32, reason: String },
+    /// A host has said something of a process.
+    Said { host: Arc<Host>, message: ToHome },
     /// Somebody wants to write a file that the process may have mapped.
     FileChanges { pid: i32 },
-    /// It could not be sent: it goes on at its host.
-    Remains { pid: i32, reason: String },
     /// A tool wants a process moved, or all of the job.
     Move {
         pid: i32,
         all: bool,
-        to: String,
+        to: Destination,
         done: Done,
     },
-    /// A body runs.
-    Running { pid: i32 },
     /// Its image is here.
     Return(Box<Returned>),
     /// A host is lost: end its guests.
-    HostLost { reason: String },
+    HostLost { host: Arc<Host>, reason: String },
 }
 
-/// A process that has come home, as its host has sent it.
+/// A process that has left its host, as that has sent it.
 pub(crate) struct Returned {
     pub(crate) pid: i32,
+    /// Its deputy then.
+    pub(crate) deputy: Arc<Deputy>,
     pub(crate) image: Image,
     pub(crate) pages: Vec<u8>,
-    /// Told whether it goes on here.
+    /// Told whether it goes on elsewhere.
     pub(crate) answer: Sender<Result<(), String>>,
 }
 
@@ -121,6 +110,8 @@ pub(crate) enum Contents {
 pub(crate) struct Deputy {
     /// Its pid.
     pub(crate) pid: i32,
+    /// Where its body is, or is about to be.
+    pub(crate) host: Arc<Host>,
     /// The process by descriptor.
     pub(crate) pidfd: OwnedFd,
     /// Windows mapped in it; children inherit them.
@@ -134,6 +125,8 @@ pub(crate) struct Deputy {
     pub(crate) image: Mutex<Option<Arc<Captured>>>,
     /// Its memory, while its body does not have all of it.
     pub(crate) kept: Kept,
+    /// Its body has asked for something: it runs, or did, whatever is heard of that.
+    pub(crate) has_begun: AtomicBool,
     /// What it has open of procfs.
     pub(crate) proc_files: OpenFiles,
     /// What has come of the host's words about files that are read ahead.
@@ -153,7 +146,7 @@ pub(crate) struct DeputyThread {
     /// Address of its slot in the deputy.
     pub(crate) slot_address: u64,
     /// Its slot; held by the lane thread during a call.
-    pub(crate) slot: Mutex<Slot>,
+    pub(crate) slot: Arc<Mutex<Slot>>,
     /// Request under way, for interruption.
     pub(crate) request: AtomicU64,
     /// Request that is to be interrupted; it may not have arrived yet, since
@@ -165,24 +158,20 @@ pub(crate) struct DeputyThread {
     pub(crate) newborn_is_thread: AtomicBool,
     /// In a group-stop, as far as the tracer has heard.
     pub(crate) is_stopped: AtomicBool,
-    /// It is no deputy's any more: its process has gone on at home.
+    /// It is this deputy's no more: its process has gone on at home, or on another host.
     pub(crate) is_over: AtomicBool,
 }
 
 /// A job: one command and all its descendants.
 pub(crate) struct Job {
-    /// Where the lanes come in.
-    pub(crate) listener: TcpListener,
-    /// Proves that a lane is one of ours.
-    pub(crate) secret: Secret,
+    /// How it was started.
+    pub(crate) setup: Setup,
+    /// Where its programs may run besides home.
+    pub(crate) hosts: Hosts,
     /// Wakes the tracer.
     pub(crate) bell: Bell,
     /// Digests of files on this node.
     pub(crate) digests: Digests,
-    /// Node that programs go to; home: none.
-    pub(crate) node: u32,
-    /// Why they stay, where that is home.
-    pub(crate) home_reason: String,
     /// From how many bytes on pages may follow a process that moves.
     pub(crate) later_bytes_min: u64,
     /// What happens to its processes.
@@ -191,42 +180,29 @@ pub(crate) struct Job {
     pub(crate) threads: Mutex<HashMap<i32, Arc<DeputyThread>>>,
     /// Files that guests have mapped.
     pub(crate) mapped: Mapped,
-    /// Asks the host about bodies.
-    pub(crate) inspector: Inspector,
     /// On files that are read ahead.
     pub(crate) leases: Leases,
     /// Number of the last departure.
     pub(crate) departures: AtomicU64,
     orders: Mutex<Vec<Order>>,
-    control: Mutex<Option<lane::Sender>>,
 }
 
 impl Job {
-    /// An empty job that listens for lanes on the loopback interface.
-    pub(crate) fn new(setup: &Setup, bell: Bell, home_reason: String) -> anyhow::Result<Job> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listen for lanes")?;
-        Ok(Job {
-            listener,
-            secret: Secret::random().context("make the job's secret")?,
+    /// An empty job; `refusal`: why no host may be started.
+    pub(crate) fn new(setup: Setup, bell: Bell, refusal: Option<String>) -> Job {
+        Job {
+            hosts: Hosts::of(setup.nodes, refusal),
             bell,
             digests: Digests::default(),
-            node: setup.node,
-            home_reason,
             later_bytes_min: setup.later_min.unwrap_or(LATER_BYTES_MIN),
-            journal: Journal::new(setup),
+            journal: Journal::new(&setup),
             threads: Mutex::new(HashMap::new()),
             mapped: Mapped::within_limits(),
-            inspector: Inspector::default(),
             leases: Leases::default(),
             departures: 0.into(),
             orders: Mutex::new(Vec::new()),
-            control: Mutex::new(None),
-        })
-    }
-
-    /// Address for lanes.
-    pub(crate) fn address(&self) -> anyhow::Result<SocketAddr> {
-        self.listener.local_addr().context("address for lanes")
+            setup,
+        }
     }
 
     /// Asks something of the tracer.
@@ -240,38 +216,21 @@ impl Job {
         std::mem::take(&mut lock(&self.orders))
     }
 
-    /// From now on the host can be told things. `false`: it could before, and
-    /// by another lane.
-    pub(crate) fn set_control(&self, sender: lane::Sender) -> bool {
-        let mut control = lock(&self.control);
-        let first = control.is_none();
-        if first {
-            *control = Some(sender);
-        }
-        first
-    }
-
-    /// Tells the host. A host that cannot be told is lost, which its control
-    /// lane's reader notices; so failures are not reported here.
-    pub(crate) fn tell_host(&self, message: &ToHost) {
-        if let Some(sender) = lock(&self.control).as_mut() {
-            let result = lane::control::encode(message, sender.begin())
-                .and_then(|()| sender.send(lane::Kind::Control, 0, 0));
-            if let Err(error) = result {
-                tracing::debug!("tell the host {message:?}: {error}");
-            }
-        }
-    }
-
     /// The thread of a deputy.
     pub(crate) fn thread(&self, tid: i32) -> Option<Arc<DeputyThread>> {
         lock(&self.threads).get(&tid).cloned()
     }
 
+    /// The thread of a deputy whose body is on `host`.
+    pub(crate) fn thread_at(&self, host: &Arc<Host>, tid: i32) -> Option<Arc<DeputyThread>> {
+        let thread = self.thread(tid);
+        thread.filter(|thread| thread.deputy.is_at(host))
+    }
+
     /// The body of a process that has left with this number runs: its image is not
     /// needed any more. Returns whether it is not home or elsewhere by now.
-    pub(crate) fn body_runs(&self, pid: i32, departure: u64) -> bool {
-        let thread = self.thread(pid);
+    pub(crate) fn body_runs(&self, host: &Arc<Host>, pid: i32, departure: u64) -> bool {
+        let thread = self.thread_at(host, pid);
         let current = thread.filter(|thread| thread.deputy.kept.departure() == departure);
         match current {
             Some(thread) => {
@@ -289,6 +248,11 @@ impl Job {
         thread.map(|thread| Arc::clone(&thread.deputy))
     }
 
+    /// The deputy of process `pid`, if its body is on `host`.
+    pub(crate) fn deputy_at(&self, host: &Arc<Host>, pid: i32) -> Option<Arc<Deputy>> {
+        self.deputy(pid).filter(|deputy| deputy.is_at(host))
+    }
+
     /// Threads of this deputy.
     pub(crate) fn threads_of(&self, deputy: &Arc<Deputy>) -> Vec<Arc<DeputyThread>> {
         let threads = lock(&self.threads);
@@ -297,16 +261,42 @@ impl Job {
     }
 }
 
+impl Deputy {
+    /// Whether its body is on `host`, or about to be.
+    pub(crate) fn is_at(&self, host: &Arc<Host>) -> bool {
+        Arc::ptr_eq(&self.host, host)
+    }
+}
+
 impl DeputyThread {
     /// A thread serving `slot` of the window at `place`.
     pub(crate) fn new(tid: i32, deputy: Arc<Deputy>, place: Place, slot: Slot) -> DeputyThread {
+        DeputyThread::serving(tid, deputy, place, Arc::new(Mutex::new(slot)))
+    }
+
+    /// The same thread, which is `deputy`'s from now on.
+    pub(crate) fn passed_to(&self, deputy: &Arc<Deputy>) -> DeputyThread {
+        let (place, slot) = (self.place.clone(), Arc::clone(&self.slot));
+        DeputyThread::serving(self.tid, Arc::clone(deputy), place, slot)
+    }
+
+    fn serving(
+        tid: i32,
+        deputy: Arc<Deputy>,
+        place: Place,
+        slot: Arc<Mutex<Slot>>,
+    ) -> DeputyThread {
+        let (slot_index, offset) = {
+            let slot = lock(&slot);
+            (slot.index(), slot.offset())
+        };
         DeputyThread {
             tid,
             deputy,
-            slot_address: place.address + slot.offset(),
+            slot_address: place.address + offset,
             place,
-            slot_index: slot.index(),
-            slot: Mutex::new(slot),
+            slot_index,
+            slot,
             request: AtomicU64::new(0),
             interrupt: AtomicU64::new(0),
             newborn: Mutex::new(None),
@@ -324,7 +314,8 @@ impl DeputyThread {
     /// Whether it has ended, or is no deputy's any more: another may have its id.
     pub(crate) fn is_gone(&self, job: &Job) -> bool {
         let now = job.thread(self.tid);
-        now.is_none_or(|now| !Arc::ptr_eq(&now.deputy, &self.deputy))
+        self.is_over.load(Ordering::SeqCst)
+            || now.is_none_or(|now| !Arc::ptr_eq(&now.deputy, &self.deputy))
     }
 
     /// Whether request `request` is under way.

@@ -90,6 +90,12 @@ impl Journal {
         });
     }
 
+    /// A process that was told to stop at `since` goes from its host to `node` with so many bytes of
+    /// pages.
+    pub(crate) fn passed_on(&self, pid: i32, node: u32, page_bytes: u64, since: Option<Instant>) {
+        self.departs(pid, node, page_bytes, since.unwrap_or_else(Instant::now));
+    }
+
     /// A process that was told to stop at `since` goes on at home, where it came
     /// with so many bytes of pages.
     pub(crate) fn came_home(
@@ -130,9 +136,15 @@ impl Journal {
         self.note(|statistics, now_us| statistics.running(pid, now_us));
     }
 
-    /// What a host has counted of its calls.
-    pub(crate) fn called(&self, pid: i32, forwarded: &[Latencies], native: &[(u32, u64)]) {
-        self.note(|statistics, _| statistics.called(pid, forwarded, native));
+    /// What its host on `node` has counted of its calls.
+    pub(crate) fn called(
+        &self,
+        pid: i32,
+        node: u32,
+        forwarded: &[Latencies],
+        native: &[(u32, u64)],
+    ) {
+        self.note(|statistics, _| statistics.called(pid, node, forwarded, native));
     }
 
     /// A process has ended, with `status` as of wait(2).

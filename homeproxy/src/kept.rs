@@ -48,6 +48,18 @@ impl Kept {
         self.departure
     }
 
+    /// The same when the process goes from its host to another, with all of its memory: what is
+    /// still here is dropped there.
+    pub(crate) fn passed_on(&self, departure: u64) -> Kept {
+        let state = if self.is_here() { DUE } else { NOT_HERE };
+        Kept {
+            state: state.into(),
+            departure,
+            ranges: self.ranges.clone(),
+            ..Kept::default()
+        }
+    }
+
     /// Whether it is here.
     pub(crate) fn is_here(&self) -> bool {
         self.state.load(Ordering::SeqCst) != NOT_HERE

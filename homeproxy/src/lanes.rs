@@ -24,6 +24,7 @@ use sys::window::{Call, Slot, Window};
 
 use crate::coming::Coming;
 use crate::direct;
+use crate::hosts::Host;
 use crate::job::{DeputyThread, EXECUTED, GONE, Job, Order, Place, Returned, lock};
 use crate::mapped::Wish;
 use crate::pages::{self, PagesError};
@@ -31,6 +32,8 @@ use crate::procfs;
 use crate::readahead::{self, Reading};
 use crate::requests::{Belongs, Requests};
 
+/// Stack of a lane's thread, in bytes: buffers are on the heap.
+pub(crate) const LANE_STACK_BYTES: usize = 128 * 1024;
 /// Bytes of an image or file in one frame.
 const PART_BYTES: usize = 512 * 1024;
 /// Most bytes of a reason in words.
@@ -75,11 +78,18 @@ pub(crate) fn bound_thread(frame: &Frame<'_>) -> i32 {
         .map_or(0, |bytes| i32::from_le_bytes(*bytes))
 }
 
-/// Serves a lane, bound to thread `tid`, until it ends.
-pub(crate) fn serve(job: &Arc<Job>, sender: Sender, mut receiver: Receiver, tid: i32) {
+/// Serves a lane of `host`, bound to thread `tid`, until it ends.
+pub(crate) fn serve(
+    job: &Arc<Job>,
+    host: &Arc<Host>,
+    sender: Sender,
+    mut receiver: Receiver,
+    tid: i32,
+) {
     let mut server = Server {
         job,
-        thread: job.thread(tid),
+        host,
+        thread: job.thread_at(host, tid),
         sender,
         requests: Requests::default(),
         parts: Vec::new(),
@@ -105,6 +115,7 @@ pub(crate) fn serve(job: &Arc<Job>, sender: Sender, mut receiver: Receiver, tid:
 
 struct Server<'a> {
     job: &'a Arc<Job>,
+    host: &'a Arc<Host>,
     thread: Option<Arc<DeputyThread>>,
     sender: Sender,
     /// Their numbers.
@@ -140,7 +151,7 @@ impl Server<'_> {
             self.coming = Coming::default();
         }
         if frame.kind == Kind::Bind {
-            self.thread = self.job.thread(bound_thread(frame));
+            self.thread = self.job.thread_at(self.host, bound_thread(frame));
             self.reading.leave();
             return Ok(());
         }
@@ -166,7 +177,7 @@ impl Server<'_> {
             Kind::Fork => self.fork(frame, &thread),
             Kind::FetchImage => self.image(frame, &thread),
             Kind::DescribeFile => self.describe(frame, &thread),
-            Kind::FetchFile => self.file(frame),
+            Kind::FetchFile => self.file(frame, &thread),
             Kind::Return => self.come_home(frame, &thread),
             Kind::Ahead => {
                 let said = Ahead::decode(frame.payload)?;
@@ -225,12 +236,16 @@ impl Server<'_> {
         if let Some(result) = direct::answer(&thread.deputy, &call) {
             return self.answer(frame, result, Some(thread));
         }
+        thread.deputy.has_begun.store(true, Ordering::SeqCst);
         let mut slot = lock(&thread.slot);
+        if thread.is_over.load(Ordering::SeqCst) {
+            return self.answer(frame, GONE, None);
+        }
         let result = match procfs::execute(self.job, thread, &mut slot, &call) {
             Some(result) => result,
             None => {
                 if readahead::minds_leases(&call) {
-                    self.job.leases.recall_all(self.job);
+                    self.job.leases.recall_all();
                 }
                 let mut result = execute(self.job, thread, &mut slot, &call, frame.request);
                 if readahead::was_put_off(&call, result) && self.give_way(frame, thread) {
@@ -249,14 +264,14 @@ impl Server<'_> {
         drop(slot);
         if result == EXECUTED {
             // The process has a new thread object, window and slot.
-            self.thread = self.job.thread(thread.deputy.pid);
+            self.thread = self.job.thread_at(self.host, thread.deputy.pid);
         }
         answered
     }
 
     /// A call may have failed only because of our leases: gives them back. Whether it may be that.
     fn give_way(&self, frame: &Frame<'_>, thread: &DeputyThread) -> bool {
-        let ahead = self.job.leases.recall_all(self.job);
+        let ahead = self.job.leases.recall_all();
         let mapped = self
             .job
             .mapped
@@ -290,7 +305,11 @@ impl Server<'_> {
     fn fork(&mut self, frame: &Frame<'_>, thread: &DeputyThread) -> Result<(), End> {
         let call = WireCall::parse(frame.payload).map_err(|e| End::Malformed(e.0))?;
         let is_thread = call.args[0] & libc::CLONE_THREAD as u64 != 0;
+        thread.deputy.has_begun.store(true, Ordering::SeqCst);
         let mut slot = lock(&thread.slot);
+        if thread.is_over.load(Ordering::SeqCst) {
+            return self.answer(frame, GONE, None);
+        }
         let newborn = match free_slot(thread, &mut slot) {
             Ok(newborn) => newborn,
             Err(errno) => {
@@ -339,6 +358,7 @@ impl Server<'_> {
         let pid = thread.deputy.pid;
         self.job.order(Order::Return(Box::new(Returned {
             pid,
+            deputy: Arc::clone(&thread.deputy),
             image,
             pages,
             answer,
@@ -380,7 +400,7 @@ impl Server<'_> {
     }
 
     /// A part of a file that was described before: digest, offset in; bytes out.
-    fn file(&mut self, frame: &Frame<'_>) -> Result<(), End> {
+    fn file(&mut self, frame: &Frame<'_>, thread: &DeputyThread) -> Result<(), End> {
         let (digest, rest) = frame
             .payload
             .split_first_chunk::<32>()
@@ -389,7 +409,7 @@ impl Server<'_> {
             .first_chunk::<8>()
             .map(|b| u64::from_le_bytes(*b))
             .ok_or(End::Malformed("no offset"))?;
-        let file = self.job.mapped.by_digest(digest);
+        let file = self.job.mapped.by_digest(thread.deputy.pid, digest);
         let file = file.ok_or(End::Malformed("a file that was never described"))?;
         let out = self.sender.begin();
         let from = out.len();

@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 use lane::control::ToHost;
 use sys::lease::{self, Watch};
 
-use crate::job::{Job, lock};
+use crate::hosts::Host;
+use crate::job::{Deputy, Job, lock};
 
 /// Most leases of one job.
 const LEASES_MAX: usize = 64;
@@ -29,9 +30,19 @@ const RECALL_TIMEOUT: Duration = Duration::from_secs(5);
 const BREAK_SECONDS_MIN: u64 = 20;
 const STACK_BYTES: usize = 128 * 1024;
 
+/// A stream of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct StreamId {
+    /// [`Host::number`].
+    pub(crate) host: u64,
+    /// Its number for it.
+    pub(crate) stream: u64,
+}
+
 /// A lease, until it is given back.
 pub(crate) struct Lease {
-    stream: u64,
+    host: Arc<Host>,
+    stream: StreamId,
     pid: i32,
     fd: RawFd,
     /// Empty: given back.
@@ -55,27 +66,28 @@ impl Lease {
 /// All leases of a job.
 #[derive(Default)]
 pub(crate) struct Leases {
-    held: Mutex<HashMap<u64, Arc<Lease>>>,
+    held: Mutex<HashMap<StreamId, Arc<Lease>>>,
     changed: Condvar,
     /// Streams that were over before they had a lease.
-    early: Mutex<BTreeSet<u64>>,
+    early: Mutex<BTreeSet<StreamId>>,
     /// Thread that hears of breaks, once one is needed; 0: there is none.
     watcher: Mutex<Option<i32>>,
 }
 
 impl Leases {
-    /// Takes a lease on `file` for `stream` of process `pid`; `None` if there is none to have.
+    /// Takes a lease on `file` for `stream` of a guest's host; `None` if there is none to have.
     pub(crate) fn take(
         &self,
         job: &Arc<Job>,
-        stream: u64,
-        pid: i32,
+        deputy: &Deputy,
+        stream: StreamId,
         file: File,
     ) -> Option<Arc<Lease>> {
         let watcher = self.watcher(job)?;
         let lease = Arc::new(Lease {
+            host: Arc::clone(&deputy.host),
             stream,
-            pid,
+            pid: deputy.pid,
             fd: file.as_raw_fd(),
             file: Mutex::new(None),
             breaking: AtomicBool::new(false),
@@ -93,7 +105,7 @@ impl Leases {
     }
 
     /// Gives the lease of `stream` back, if there is one.
-    pub(crate) fn release(&self, stream: u64) {
+    pub(crate) fn release(&self, stream: StreamId) {
         let lease = lock(&self.held).remove(&stream);
         if let Some(lease) = lease {
             drop(lock(&lease.file).take());
@@ -103,13 +115,23 @@ impl Leases {
 
     /// The same, where the stream may be over before it has begun: this is said
     /// on another connection.
-    pub(crate) fn release_early(&self, stream: u64) {
+    pub(crate) fn release_early(&self, stream: StreamId) {
         let held = lock(&self.held);
         if !held.contains_key(&stream) {
             let mut early = lock(&self.early);
             early.insert(stream);
-            if early.len() > LEASES_MAX {
-                early.pop_first();
+            let all = StreamId {
+                stream: 0,
+                ..stream
+            }..=StreamId {
+                stream: u64::MAX,
+                ..stream
+            };
+            let mut of_host = early.range(all).copied();
+            if let Some(oldest) = of_host.next()
+                && of_host.count() >= LEASES_MAX
+            {
+                early.remove(&oldest);
             }
         }
         drop(held);
@@ -121,40 +143,41 @@ impl Leases {
         self.release_where(|lease| lease.pid == pid);
     }
 
-    /// Gives all back, since there is no host any more that reads.
-    pub(crate) fn release_all(&self) {
-        self.release_where(|_| true);
+    /// Gives those of a lost host back.
+    pub(crate) fn release_of_host(&self, host: &Host) {
+        self.release_where(|lease| lease.stream.host == host.number);
     }
 
     fn release_where(&self, is_meant: impl Fn(&Lease) -> bool) {
-        for stream in self.streams(is_meant) {
-            self.release(stream);
+        for lease in self.those(is_meant) {
+            self.release(lease.stream);
         }
     }
 
-    fn streams(&self, is_meant: impl Fn(&Lease) -> bool) -> Vec<u64> {
+    fn those(&self, is_meant: impl Fn(&Lease) -> bool) -> Vec<Arc<Lease>> {
         let held = lock(&self.held);
         let meant = held.values().filter(|lease| is_meant(lease));
-        meant.map(|lease| lease.stream).collect()
+        meant.cloned().collect()
     }
 
-    /// Has the host forget what it got of those meant; they are given back when
+    /// Has their hosts forget what it got of those meant; they are given back when
     /// it says so.
-    fn recall_where(&self, job: &Job, is_meant: impl Fn(&Lease) -> bool) {
+    fn recall_where(&self, is_meant: impl Fn(&Lease) -> bool) {
         let first = |lease: &Lease| is_meant(lease) && !lease.breaking.swap(true, Ordering::SeqCst);
-        for stream in self.streams(first) {
-            tracing::debug!("stream {stream} is recalled");
-            job.tell_host(&ToHost::Recall { stream });
+        for lease in self.those(first) {
+            let StreamId { host, stream } = lease.stream;
+            tracing::debug!("stream {stream} of host {host} is recalled");
+            lease.host.tell(&ToHost::Recall { stream });
         }
     }
 
     /// Has all given back and waits for it. Whether there have ever been any: the
     /// last may have been given back a moment ago.
-    pub(crate) fn recall_all(&self, job: &Job) -> bool {
+    pub(crate) fn recall_all(&self) -> bool {
         if lock(&self.watcher).is_none() {
             return false;
         }
-        self.recall_where(job, |_| true);
+        self.recall_where(|_| true);
         let held = lock(&self.held);
         let waited = self
             .changed
@@ -203,7 +226,7 @@ fn hear(job: &Job, watch: &Watch) {
         match watch.next() {
             Ok(fd) => {
                 job.leases
-                    .recall_where(job, |lease| fd.is_none_or(|fd| lease.fd == fd));
+                    .recall_where(|lease| fd.is_none_or(|fd| lease.fd == fd));
                 job.mapped.broken(job, fd);
             }
             // Interrupted; if that comes at once, not without end.

@@ -7,6 +7,8 @@
 //! | `tracer.rs` | the one thread that traces: births, execs, signals, ends |
 //! | `tracer/departing.rs` | processes that leave home while they run |
 //! | `tracer/placing.rs` | programs after their execve: where they run |
+//! | `tracer/passing.rs` | processes that go from one host to another |
+//! | `tracer/hearing.rs` | what hosts say of processes; hosts that are lost |
 //! | `tracer/ending.rs` | ends of bodies |
 //! | `tracer/exiting.rs` | the command's end, held until its statistics are written |
 //! | `lanes.rs` | one thread per lane: executes a guest's calls through its deputy |
@@ -21,7 +23,10 @@
 //! | `stats.rs` | the statistics of a job |
 //! | `procfs.rs` | reads of files in /proc that describe a guest's body |
 //! | `proc_text.rs` | those that describe deputy and body: stat, status |
-//! | `hosts.rs` | runtimes on other nodes and the control lanes to them |
+//! | `hosts.rs` | the nodes that programs may run on, each started when it is first used |
+//! | `hosts/host.rs` | one of them: its state and its control lane |
+//! | `hosts/start.rs` | starting its runtime |
+//! | `hosts/accept.rs` | its connections |
 //! | `inspector.rs` | the lane on which home asks about bodies |
 //! | `requests.rs` | numbers of a lane's requests |
 //! | `readahead.rs` | files whose content is sent before the guest asks |
@@ -67,20 +72,22 @@ pub fn run() -> anyhow::Result<()> {
         setup::Channel::inherited().context("this program is started by mosexec, not by hand")?;
     let mut setup = channel.receive().context("read what mosexec wants")?;
     lane::log::start(setup.log.as_deref());
-    let mut reason = "home is where it was asked to run".to_owned();
-    if let Err(limit) = limits::raise() {
+    let refusal = limits::raise().err();
+    if let Some(limit) = &refusal {
         tracing::info!("the job stays at home: {limit}");
         setup.node = setup::HOME_NODE;
-        reason = limit.to_string();
     }
     let bell = Bell::new().context("prepare to wait for processes")?;
-    let job = Arc::new(job::Job::new(&setup, bell, reason)?);
+    let job = Arc::new(job::Job::new(setup, bell, refusal));
     let started = sys::features::check(sys::features::Where::Home)
         .map_err(anyhow::Error::msg)
-        .and_then(|()| hosts::start(&job, &setup))
-        .and_then(|log| Ok((log, tracer::Tracer::attach(&job, &setup)?)));
+        .and_then(|()| match job.setup.node {
+            setup::HOME_NODE => Ok(()),
+            node => hosts::reach(&job, node).map(drop),
+        })
+        .and_then(|()| tracer::Tracer::attach(&job));
     match started {
-        Ok((log, tracer)) => {
+        Ok(tracer) => {
             channel
                 .stream
                 .write_all(b"ready\n")
@@ -88,8 +95,8 @@ pub fn run() -> anyhow::Result<()> {
             drop(channel);
             control::start(&job);
             tracer.run()?;
-            if let Some(log) = log.filter(|_| setup.log.is_some()) {
-                log.finish();
+            if job.setup.log.is_some() {
+                job.hosts.finish_logs();
             }
             Ok(())
         }

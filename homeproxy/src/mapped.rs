@@ -293,14 +293,6 @@ impl Mapped {
         self.release(pid, |kept| kept.breaking);
     }
 
-    /// There are no guests any more.
-    pub(crate) fn release_all(&self) {
-        for (_, kept) in lock(&self.kept).drain() {
-            kept.give_back();
-        }
-        self.changed.notify_all();
-    }
-
     fn release(&self, pid: i32, is_meant: impl Fn(&Kept) -> bool) {
         lock(&self.kept).retain(|_, kept| {
             if is_meant(kept) {
@@ -355,10 +347,11 @@ impl Mapped {
         true
     }
 
-    /// A file with this content, for a host that fetches it.
-    pub(crate) fn by_digest(&self, digest: &[u8; 32]) -> Option<Arc<File>> {
+    /// A file with this content, for the host of process `pid`, which may have it mapped.
+    pub(crate) fn by_digest(&self, pid: i32, digest: &[u8; 32]) -> Option<Arc<File>> {
         let kept = lock(&self.kept);
-        let found = kept.values().find(|kept| kept.digest == *digest)?;
+        let is_meant = |kept: &&Kept| kept.digest == *digest && kept.by.contains(&pid);
+        let found = kept.values().find(is_meant)?;
         Some(Arc::clone(&found.file))
     }
 

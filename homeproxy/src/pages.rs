@@ -18,6 +18,7 @@ use image::schema::{PAGE_BYTES, PageRun};
 use lane::pages::{Opening, Wanted, Which};
 use lane::{Frame, Kind, LaneError, Receiver, Sender};
 
+use crate::hosts::Host;
 use crate::job::{Captured, Contents, Deputy, Job};
 
 /// Why pages were not sent.
@@ -87,11 +88,17 @@ fn send_parts(bytes: &[u8], frame: &Frame<'_>, sender: &mut Sender) -> Result<()
     Ok(())
 }
 
-/// Serves a lane that is about pages, until it ends.
-pub(crate) fn serve(job: &Arc<Job>, sender: Sender, receiver: Receiver, opening: Opening) {
+/// Serves a lane of `host` that is about pages, until it ends.
+pub(crate) fn serve(
+    job: &Arc<Job>,
+    host: &Arc<Host>,
+    sender: Sender,
+    receiver: Receiver,
+    opening: Opening,
+) {
     let pid = opening.pid;
     let current = |deputy: &Arc<Deputy>| deputy.kept.departure() == opening.departure;
-    let Some(deputy) = job.deputy(pid).filter(current) else {
+    let Some(deputy) = job.deputy_at(host, pid).filter(current) else {
         return tracing::debug!("pages of process {pid}, which has gone on since");
     };
     let served = match opening.which {

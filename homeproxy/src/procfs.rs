@@ -14,7 +14,7 @@ use std::io::{Seek, SeekFrom};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use lane::inspect::{BodyFile, Doing, Question};
 use sys::pidfd;
 use sys::window::{Call, Slot};
 
+use crate::hosts::Host;
 use crate::job::{DeputyThread, Job, lock};
 use crate::proc_text::{self, Circumstances};
 
@@ -277,7 +278,7 @@ impl Open {
         let wanted = place.bytes();
         let done = if self.named.file.is_positional() {
             let question = self.question(Doing::Read, place.position, wanted);
-            let (answer, bytes) = job.inspector.ask(&question, &[])?;
+            let (answer, bytes) = self.host(job)?.inspector.ask(&question, &[])?;
             if answer.errno != 0 {
                 return Some(-i64::from(answer.errno));
             }
@@ -315,7 +316,7 @@ impl Open {
         let place = Place::of(call, thread, slot, &self.file)?;
         let question = self.question(Doing::Write, place.position, place.bytes());
         let data = place.gather(slot);
-        let (answer, _) = job.inspector.ask(&question, &data)?;
+        let (answer, _) = self.host(job)?.inspector.ask(&question, &data)?;
         if answer.errno != 0 {
             return Some(-i64::from(answer.errno));
         }
@@ -323,9 +324,17 @@ impl Open {
         Some(answer.bytes as i64)
     }
 
+    /// Where its body is.
+    fn host(&self, job: &Job) -> Option<Arc<Host>> {
+        let thread = job.thread(self.subject.tid)?;
+        Some(Arc::clone(&thread.deputy.host))
+    }
+
     /// The whole text as the guest is to see it.
     fn text(&self, job: &Job, thread: &DeputyThread) -> Option<Vec<u8>> {
-        let asked = job.inspector.ask(&self.question(Doing::Text, 0, 0), &[]);
+        let question = self.question(Doing::Text, 0, 0);
+        let host = self.host(job);
+        let asked = host.and_then(|host| host.inspector.ask(&question, &[]));
         let merge = match self.named.file {
             BodyFile::Stat => proc_text::stat,
             BodyFile::Status => proc_text::status,

@@ -24,7 +24,7 @@ use sys::pidfd;
 use sys::window::Call;
 
 use crate::job::{Deputy, DeputyThread, Job, lock};
-use crate::leases::Lease;
+use crate::leases::{Lease, StreamId};
 
 /// How often a lane that waits for words of another looks whether its thread is
 /// still there.
@@ -82,7 +82,7 @@ pub(crate) struct Reading {
 }
 
 struct Stream {
-    id: u64,
+    id: StreamId,
     job: Arc<Job>,
     /// `None`: there was none to have.
     lease: Option<Arc<Lease>>,
@@ -125,7 +125,7 @@ impl Reading {
             }
             self.stream = Some(Stream::start(job, thread, said));
         }
-        if let Some(stream) = self.stream.as_mut().filter(|s| s.id == said.stream) {
+        if let Some(stream) = self.stream.as_mut().filter(|s| s.id.stream == said.stream) {
             stream.consumed = stream.consumed.saturating_add(said.consumed);
             stream.limit = stream.limit.max(said.limit);
             if said.stop {
@@ -166,12 +166,13 @@ impl Reading {
 impl Stream {
     fn start(job: &Arc<Job>, thread: &DeputyThread, said: &Ahead) -> Stream {
         let opened = open(&thread.deputy, said.fd);
+        let id = thread.deputy.host.stream(said.stream);
         let lease = opened.and_then(|(file, start)| {
-            let lease = job.leases.take(job, said.stream, thread.deputy.pid, file)?;
+            let lease = job.leases.take(job, &thread.deputy, id, file)?;
             Some((lease, start))
         });
         let mut stream = Stream {
-            id: said.stream,
+            id,
             job: Arc::clone(job),
             start: lease.as_ref().map_or(0, |(_, start)| *start),
             lease: lease.map(|(lease, _)| lease),
@@ -183,14 +184,14 @@ impl Stream {
             deputy: Arc::clone(&thread.deputy),
         };
         if stream.lease.is_some() && !stream.is_in_order(thread) {
-            job.leases.release(said.stream);
+            job.leases.release(id);
             stream.lease = None;
         }
         tracing::debug!(
             "descriptor {} of process {} is read ahead, stream {}: {}",
             said.fd,
             stream.deputy.pid,
-            stream.id,
+            id.stream,
             stream.lease.is_some()
         );
         stream
@@ -237,7 +238,7 @@ impl Stream {
         };
         out.truncate(content + bytes);
         let front = Pushed {
-            stream: self.id,
+            stream: self.id.stream,
             signals: self.deputy.signals.load(Ordering::SeqCst),
             end,
         };

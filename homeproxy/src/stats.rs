@@ -214,10 +214,17 @@ impl Statistics {
         }
     }
 
-    /// What a host has counted. Comes from another machine: numbers that are
-    /// no system call are left out.
-    pub(crate) fn called(&mut self, pid: i32, forwarded: &[Latencies], native: &[(u32, u64)]) {
-        let Some(process) = self.process(pid) else {
+    /// What the host on `node` has counted. Comes from another machine: numbers that
+    /// are no system call are left out, and what is about a process that was never there.
+    pub(crate) fn called(
+        &mut self,
+        pid: i32,
+        node: u32,
+        forwarded: &[Latencies],
+        native: &[(u32, u64)],
+    ) {
+        let was_there = |process: &&mut Process| process.hosts.iter().any(|stay| stay.node == node);
+        let Some(process) = self.process(pid).filter(was_there) else {
             return;
         };
         let calls = &mut process.calls;
@@ -331,6 +338,7 @@ mod tests {
         let max_us = 5000;
         statistics.called(
             10,
+            2,
             &[Latencies {
                 nr: 0,
                 max_us: 99,
@@ -341,6 +349,7 @@ mod tests {
         buckets = vec![(5000, 1)];
         statistics.called(
             10,
+            2,
             &[Latencies {
                 nr: 0,
                 max_us,
@@ -387,7 +396,7 @@ mod tests {
         let mut statistics = Statistics::new(Vec::new(), 2);
         statistics.born(10, None, 1, 0);
         statistics.ended(10, 0, 5);
-        statistics.called(10, &[], &[(9, 1)]);
+        statistics.called(10, 1, &[], &[(9, 1)]);
         statistics.born(10, None, 1, 6);
         let object = written(&statistics);
         assert_eq!(
@@ -408,6 +417,7 @@ mod tests {
             let buckets = (0..BUCKETS_MAX as u32).map(|us| (from + us, 1)).collect();
             statistics.called(
                 0,
+                1,
                 &[Latencies {
                     nr: 0,
                     max_us: u32::MAX,

@@ -7,7 +7,9 @@
 mod departing;
 mod ending;
 mod exiting;
+mod hearing;
 pub(crate) mod moving;
+mod passing;
 mod placing;
 mod returning;
 
@@ -28,7 +30,7 @@ use sys::ptrace::{self, Change, EVENT_STOP, options};
 use sys::{pidfd, stub};
 
 use crate::job::{Deputy, DeputyThread, GONE, Job, Order, lock};
-use crate::setup::{HOME_NODE, Setup};
+use crate::setup::HOME_NODE;
 use departing::Departing;
 use ending::Ending;
 use exiting::Held;
@@ -63,6 +65,8 @@ struct Tracee {
     signals: Signals,
     /// Its signal mask, while its signals are held back.
     own_mask: Option<u64>,
+    /// Number of the host that it was on before it moved on.
+    left: Option<u64>,
     /// Of a leader: why the process has to stay at home until it executes
     /// another program.
     bound: Option<String>,
@@ -97,7 +101,8 @@ type Result<T> = std::io::Result<T>;
 
 impl Tracer {
     /// Seizes the process that will become the command.
-    pub(crate) fn attach(job: &Arc<Job>, setup: &Setup) -> anyhow::Result<Tracer> {
+    pub(crate) fn attach(job: &Arc<Job>) -> anyhow::Result<Tracer> {
+        let setup = &job.setup;
         let options = home_options(job);
         ptrace::seize(setup.target, options).with_context(|| {
             format!(
@@ -110,7 +115,7 @@ impl Tracer {
             job: Arc::clone(job),
             tracees: HashMap::new(),
             command: setup.target,
-            command_over: setup.node == HOME_NODE,
+            command_over: false,
             held: None,
             early: HashSet::new(),
             expected: HashMap::new(),
@@ -140,6 +145,7 @@ impl Tracer {
             own_signal: None,
             signals: Signals::Leave,
             own_mask: None,
+            left: None,
             bound: None,
         };
         self.tracees.insert(tid, tracee);
@@ -159,7 +165,9 @@ impl Tracer {
                 self.obey(order);
             }
             if self.tracees.is_empty() {
-                self.job.tell_host(&ToHost::Shutdown);
+                for host in self.job.hosts.all_ready() {
+                    host.tell(&ToHost::Shutdown);
+                }
                 return Ok(());
             }
             let patience_ms = self.patience_ms();
@@ -273,7 +281,7 @@ impl Tracer {
             thread.finish(GONE);
             if tracee.pid == tid {
                 self.job.leases.release_of(tid);
-                self.job.tell_host(&ToHost::Kill { pid: tid });
+                thread.deputy.host.tell(&ToHost::Kill { pid: tid });
             }
         }
     }
@@ -324,23 +332,25 @@ impl Tracer {
         } else {
             Arc::new(Deputy {
                 pid: child,
+                host: Arc::clone(&parent.deputy.host),
                 pidfd: pidfd::open(child)?,
                 places: Mutex::new(lock(&parent.deputy.places).clone()),
                 signals: 0.into(),
                 parent: 0.into(),
                 image: Mutex::new(None),
                 proc_files: parent.deputy.proc_files.inherit(),
+                has_begun: false.into(),
                 heeded: Default::default(),
                 kept: Default::default(),
             })
         };
-        let pid = deputy.pid;
+        let (pid, node) = (deputy.pid, deputy.host.node);
         let thread = Arc::new(DeputyThread::new(child, deputy, place, slot));
         lock(&self.job.threads).insert(child, Arc::clone(&thread));
         self.adopt(child, pid, Some(thread));
         if !is_thread {
             self.job.mapped.inherit(parent.deputy.pid, child);
-            self.journal_birth(child, parent.deputy.pid, self.job.node);
+            self.journal_birth(child, parent.deputy.pid, node);
         }
         Ok(())
     }
@@ -372,22 +382,20 @@ impl Tracer {
             let first = !std::mem::replace(&mut tracee.stopped, true);
             if let Some(thread) = &tracee.thread {
                 thread.is_stopped.store(true, Ordering::SeqCst);
-            }
-            if tracee.thread.is_some() && first && tracee.pid == tid {
                 let pid = tracee.pid;
-                self.job.tell_host(&ToHost::Freeze { pid });
+                if first && pid == tid {
+                    thread.deputy.host.tell(&ToHost::Freeze { pid });
+                }
             }
             return ptrace::listen(tid);
         }
+        let was_stopped = std::mem::replace(&mut tracee.stopped, false);
         if let Some(thread) = &tracee.thread {
             thread.is_stopped.store(false, Ordering::SeqCst);
-        }
-        if std::mem::replace(&mut tracee.stopped, false)
-            && tracee.thread.is_some()
-            && tracee.pid == tid
-        {
             let pid = tracee.pid;
-            self.job.tell_host(&ToHost::Thaw { pid });
+            if was_stopped && pid == tid {
+                thread.deputy.host.tell(&ToHost::Thaw { pid });
+            }
         }
         self.go_on(tid)
     }
@@ -497,7 +505,7 @@ impl Tracer {
         let pid = tracee.pid;
         let seq = self.next_signal;
         self.next_signal += 1;
-        self.job.tell_host(&ToHost::Signal {
+        thread.deputy.host.tell(&ToHost::Signal {
             pid,
             tid: target,
             seq,
@@ -509,50 +517,18 @@ impl Tracer {
 
     fn obey(&mut self, order: Order) {
         tracing::trace!("{order:?}");
-        if matches!(order, Order::End { pid, .. } | Order::Cannot { pid, .. } if pid == self.command)
-            || matches!(order, Order::HostLost { .. })
-        {
-            self.command_over();
-        }
         let result = match order {
-            // It has come home before its host's word did.
-            Order::Stop { pid, signal }
-                if !self.is_deputy(pid) && self.tracees.contains_key(&pid) =>
-            {
-                self.stop_by(pid, signal)
-            }
-            Order::Cannot { pid, .. } | Order::Stop { pid, .. } | Order::End { pid, .. }
-                if !self.is_deputy(pid) =>
-            {
+            Order::End { pid, .. } if !self.is_deputy(pid) => {
                 tracing::debug!("an order about process {pid}, which has no body");
                 Ok(())
             }
+            Order::Said { host, message } => self.heard(&host, message),
             Order::Interrupt { tid, request } => self.interrupt(tid, request),
-            Order::End { pid, wait_status } => {
-                // Nobody may find them after its end.
-                self.job.leases.release_of(pid);
-                self.end(pid, wait_status)
-            }
+            Order::End { pid, wait_status } => self.end(pid, wait_status),
             Order::EndThread { tid } => self.end_thread(tid),
-            Order::Stop { pid, signal } => self.stop_by(pid, signal),
-            Order::Cannot { pid, reason } if self.has_image(pid) => self.take_back(pid, &reason),
-            Order::Cannot { pid, reason } => {
-                self.message(
-                    pid,
-                    &format!("process {pid} cannot run on its host: {reason}"),
-                );
-                ptrace::kill(pid, libc::SIGKILL)
-            }
-            Order::Say { pid, text } => {
-                if self.tracees.get(&pid).is_some_and(|t| t.thread.is_some()) {
-                    self.message(pid, &text);
-                }
-                Ok(())
-            }
-            Order::AskReturn { pid, reason } => self.expect(pid, reason, true),
             Order::FileChanges { pid } if self.is_deputy(pid) => {
                 let reason = "somebody writes a file that it has mapped";
-                self.expect(pid, reason.to_owned(), false)
+                self.expect_home(pid, reason.to_owned(), false)
             }
             Order::FileChanges { pid } => {
                 self.job.mapped.give_up(pid);
@@ -562,16 +538,9 @@ impl Tracer {
                 self.move_asked(pid, all, &to, &done);
                 Ok(())
             }
-            Order::Running { pid } => {
-                self.moved(pid, &Ok(()));
-                Ok(())
-            }
-            Order::Remains { pid, reason } => self.remains(pid, &reason),
-            Order::Return(returned) => self.come_home(*returned),
-            Order::HostLost { reason } => {
-                self.job.leases.release_all();
-                self.job.mapped.release_all();
-                self.host_lost(&reason);
+            Order::Return(returned) => self.left_host(*returned),
+            Order::HostLost { host, reason } => {
+                self.host_lost(&host, &reason);
                 Ok(())
             }
         };
@@ -614,24 +583,6 @@ impl Tracer {
         // At home every signal is the process's own.
         tracee.own_signal = tracee.thread.is_some().then_some(signal);
         ptrace::tgkill(pid, pid, signal)
-    }
-
-    /// Guests of a lost host end as if killed; each tells its user why.
-    fn host_lost(&mut self, reason: &str) {
-        let pids: Vec<i32> = self
-            .tracees
-            .iter()
-            .filter(|(tid, t)| **tid == t.pid && t.thread.is_some())
-            .map(|(tid, _)| *tid)
-            .collect();
-        let node = self.job.node;
-        for (index, pid) in pids.into_iter().enumerate() {
-            if index == 0 {
-                self.message(pid, &format!("node {node} is lost ({reason}): its guests end, process {pid} and its relatives"));
-            }
-            // ESRCH: has ended by itself.
-            let _ = ptrace::kill(pid, libc::SIGKILL);
-        }
     }
 
     /// Writes to the standard error of `pid`.

@@ -25,11 +25,11 @@ use sys::{pidfd, process};
 
 use super::returning::Signals;
 use super::{Tracer, home_options};
+use crate::hosts::Host;
 use crate::job::{Captured, Contents, Deputy, DeputyThread, Place, lock};
 use crate::kept::Kept;
 use crate::procfs::OpenFiles;
 use crate::readahead::Heeded;
-use crate::setup::HOME_NODE;
 
 /// Longest time until all threads of a process stand still. One that has made a
 /// child by vfork does not before the child executes a program.
@@ -43,17 +43,17 @@ pub(super) struct Departing {
     unfinished: HashMap<i32, Unfinished>,
     /// When they were told to stop.
     since: Instant,
+    /// Where it goes.
+    to: Arc<Host>,
 }
 
 impl Tracer {
-    /// A process is to leave home, where it runs.
+    /// A process is to leave home, where it runs, for `to`.
     ///
     /// # Errors
     /// In words, why it does not.
-    pub(super) fn depart(&mut self, pid: i32) -> std::result::Result<(), String> {
-        if self.job.node == HOME_NODE {
-            return Err("there is no other node".into());
-        }
+    pub(super) fn depart(&mut self, pid: i32, to: &Arc<Host>) -> std::result::Result<(), String> {
+        to.check()?;
         let Some(leader) = self.tracees.get(&pid).filter(|t| t.pid == pid) else {
             return Err("there is no such process in the job".into());
         };
@@ -79,6 +79,7 @@ impl Tracer {
             held: HashSet::new(),
             unfinished: threads.iter().filter_map(wait).collect(),
             since: Instant::now(),
+            to: Arc::clone(to),
         };
         self.departing.insert(pid, departing);
         for tid in threads {
@@ -138,13 +139,10 @@ impl Tracer {
         if threads.is_empty() || !threads.iter().all(|tid| departing.held.contains(tid)) {
             return;
         }
-        let Some(Departing {
-            unfinished, since, ..
-        }) = self.departing.remove(&pid)
-        else {
+        let Some(departing) = self.departing.remove(&pid) else {
             return;
         };
-        let Err(error) = self.leave(pid, &threads, &unfinished, since) else {
+        let Err(error) = self.leave(pid, &threads, &departing) else {
             return;
         };
         self.job.mapped.release_of(pid);
@@ -152,7 +150,7 @@ impl Tracer {
             ImageError::Stays { reason, .. } => {
                 tracing::info!("process {pid} stays at home: {reason}");
                 self.moved(pid, &Err(reason));
-                self.release(&threads, &unfinished);
+                self.release(&threads, &departing.unfinished);
             }
             ImageError::Ended { pid, change } => self.handle(pid, change),
             lost => {
@@ -207,9 +205,16 @@ impl Tracer {
         &mut self,
         pid: i32,
         threads: &[i32],
-        unfinished: &HashMap<i32, Unfinished>,
-        since: Instant,
+        departing: &Departing,
     ) -> std::result::Result<(), ImageError> {
+        let Departing {
+            unfinished,
+            since,
+            to,
+            ..
+        } = departing;
+        to.check()
+            .map_err(|reason| ImageError::Stays { pid, reason })?;
         capture::may_leave(pid)?;
         let mut stopped: Vec<StoppedThread> = threads
             .iter()
@@ -258,7 +263,7 @@ impl Tracer {
         let proc_files = OpenFiles::find(pid);
         self.job
             .journal
-            .departs(pid, self.job.node, image.page_bytes(), since);
+            .departs(pid, to.node, image.page_bytes(), *since);
         for tid in threads {
             // A deputy never outlives its proxy.
             let options = home_options(&self.job) | options::EXITKILL;
@@ -271,6 +276,7 @@ impl Tracer {
             .collect();
         let deputy = Arc::new(Deputy {
             pid,
+            host: Arc::clone(to),
             pidfd,
             places: Mutex::new(places.clone()),
             signals: 0.into(),
@@ -280,6 +286,7 @@ impl Tracer {
                 image,
                 contents: Contents::Kept,
             }))),
+            has_begun: false.into(),
             heeded: Heeded::default(),
             proc_files,
         });
@@ -299,7 +306,7 @@ impl Tracer {
             // ESRCH: it has ended, which is seen next.
             let _ = ptrace::interrupt(tid);
         }
-        self.job.tell_host(&ToHost::Place { pid });
+        to.tell(&ToHost::Place { pid });
         Ok(())
     }
 }

@@ -30,6 +30,8 @@ impl Tracer {
         } else {
             Ending::Code(libc::WEXITSTATUS(wait_status))
         };
+        // Nobody may find them after its end.
+        self.job.leases.release_of(pid);
         if let Ending::Signal(libc::SIGKILL) = ending {
             return ptrace::kill(pid, libc::SIGKILL);
         }

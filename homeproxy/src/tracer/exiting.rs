@@ -7,6 +7,7 @@ use lane::control::ToHost;
 use sys::ptrace;
 
 use super::{Result, Tracer};
+use crate::hosts::Host;
 
 /// Longest time that a killed command waits for its statistics.
 const HOLD_TIMEOUT: Duration = Duration::from_secs(2);
@@ -32,8 +33,11 @@ impl Tracer {
         if of_command && threads.all(|t| t.exiting.is_some()) {
             let leader = self.tracees.get(&self.command);
             let status = leader.and_then(|t| t.exiting).unwrap_or(status);
-            if !self.command_over && leader.is_some_and(|t| t.thread.is_some()) {
-                return self.hold(tid, status);
+            let thread = leader.and_then(|t| t.thread.clone());
+            if !self.command_over
+                && let Some(thread) = thread
+            {
+                return self.hold(tid, status, &thread.deputy.host);
             }
             self.finish_journal(status);
         }
@@ -41,12 +45,12 @@ impl Tracer {
     }
 
     /// The command's deputy has been killed, and its body does not know yet.
-    fn hold(&mut self, tid: i32, status: i32) -> Result<()> {
+    fn hold(&mut self, tid: i32, status: i32, host: &Host) -> Result<()> {
         let until = Instant::now() + HOLD_TIMEOUT;
         self.held = Some(Held { tid, status, until });
         let mut info = [0; 128];
         info[..4].copy_from_slice(&libc::SIGKILL.to_ne_bytes());
-        self.job.tell_host(&ToHost::Signal {
+        host.tell(&ToHost::Signal {
             pid: self.command,
             tid: 0,
             seq: self.next_signal,

@@ -1,22 +1,35 @@
 //! Movements that somebody asked for: of one process, of all, from time to time.
 
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use super::Tracer;
+use crate::hosts::Host;
 use crate::job::lock;
-use crate::setup::HOME_NODE;
 
 /// Told what came of a movement: pid, and why it goes on where it was.
 pub(crate) type Done = Sender<(i32, Result<(), String>)>;
 
+/// Where a process is to go.
+#[derive(Debug, Clone)]
+pub(crate) enum Destination {
+    /// Home.
+    Home,
+    /// A host, which was ready when this was asked for.
+    Host(Arc<Host>),
+}
+
 impl Tracer {
-    /// A tool wants a process moved, or all of the job.
-    pub(super) fn move_asked(&mut self, pid: i32, all: bool, to: &str, done: &Done) {
+    /// A tool wants a process moved, or all of the job that are not there already.
+    pub(super) fn move_asked(&mut self, pid: i32, all: bool, to: &Destination, done: &Done) {
         let pids = match all {
             true => self.leaders(),
             false => vec![pid],
         };
         for pid in pids {
+            if all && self.is_there(pid, to) {
+                continue;
+            }
             match self.start_move(pid, to) {
                 Ok(()) => self.movers.entry(pid).or_default().push(done.clone()),
                 // Fails if the tool is gone.
@@ -25,36 +38,46 @@ impl Tracer {
         }
     }
 
-    fn start_move(&mut self, pid: i32, to: &str) -> Result<(), String> {
-        let node = match to {
-            "home" | "best" => HOME_NODE,
-            number => number
-                .parse()
-                .ok()
-                .filter(|node| [HOME_NODE, self.job.node].contains(node))
-                .ok_or_else(|| match self.job.node {
-                    HOME_NODE => format!("there is no node {to}; this job has only node 1, home"),
-                    other => format!("there is no node {to}; nodes of this job: 1 (home), {other}"),
-                })?,
-        };
-        if node != HOME_NODE {
-            return self.depart(pid);
+    fn start_move(&mut self, pid: i32, to: &Destination) -> Result<(), String> {
+        if !self.tracees.get(&pid).is_some_and(|leader| leader.pid == pid) {
+            return Err("there is no such process in the job".to_owned());
         }
-        if !self.is_deputy(pid) {
-            return Err(match self.tracees.contains_key(&pid) {
-                true => "it is there already".to_owned(),
-                false => "there is no such process in the job".to_owned(),
+        if let Some(expected) = self.expected.get(&pid) {
+            return Err(match &expected.to {
+                None => "it is coming home already".to_owned(),
+                Some(host) => format!("it is going to node {} already", host.node),
             });
         }
-        if self.expected.contains_key(&pid) {
-            return Err("it is coming home already".into());
+        if self.is_there(pid, to) {
+            return Err("it is there already".to_owned());
+        }
+        let to = match to {
+            Destination::Host(host) if !self.is_deputy(pid) => return self.depart(pid, host),
+            Destination::Host(host) => {
+                host.check()?;
+                Some(Arc::clone(host))
+            }
+            Destination::Home => None,
+        };
+        if self.has_image(pid) {
+            return Err("it is on its way already".to_owned());
         }
         if self.tracees.get(&pid).is_some_and(|leader| leader.stopped) {
             return Err("it is stopped".into());
         }
         let reason = "it was asked to".to_owned();
-        self.expect(pid, reason, false)
+        self.expect(pid, reason, false, to)
             .map_err(|error| error.to_string())
+    }
+
+    /// Whether a process is where it is to go.
+    fn is_there(&self, pid: i32, to: &Destination) -> bool {
+        let thread = self.tracees.get(&pid).and_then(|t| t.thread.as_ref());
+        match (thread, to) {
+            (None, Destination::Home) => true,
+            (Some(thread), Destination::Host(host)) => thread.deputy.is_at(host),
+            _ => false,
+        }
     }
 
     /// What came of a movement, for those who asked for it.
@@ -72,21 +95,23 @@ impl Tracer {
 
     /// Whether a process of the job is on its way, or its memory is.
     pub(super) fn is_moving(&self) -> bool {
+        let threads = || self.tracees.values().filter_map(|t| t.thread.as_ref());
         !self.expected.is_empty()
             || !self.departing.is_empty()
-            || lock(&self.job.threads)
-                .values()
-                .any(|thread| thread.deputy.kept.is_needed())
+            || threads().any(|thread| thread.deputy.kept.is_needed())
+            || threads().any(|thread| lock(&thread.deputy.image).is_some())
     }
 
-    /// Moves every process of the job that can move: away, or home.
+    /// Moves every process of the job that can move, to another node.
     pub(super) fn shuffle(&mut self) {
+        let hosts = self.job.hosts.all_ready();
+        let nodes = hosts.into_iter().map(Destination::Host);
+        let nodes: Vec<Destination> = std::iter::once(Destination::Home).chain(nodes).collect();
         for pid in self.leaders() {
-            let to = match self.is_deputy(pid) {
-                true => HOME_NODE,
-                false => self.job.node,
-            };
-            if let Err(why) = self.start_move(pid, &to.to_string()) {
+            let others: Vec<&Destination> =
+                nodes.iter().filter(|to| !self.is_there(pid, to)).collect();
+            let Some(to) = others.first() else { continue };
+            if let Err(why) = self.start_move(pid, to) {
                 tracing::debug!("process {pid} is not shuffled: {why}");
             }
         }

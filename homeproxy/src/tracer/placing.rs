@@ -12,8 +12,12 @@ use sys::ptrace::{self, options};
 
 use super::{Result, Tracer, home_options};
 use crate::job::{Captured, Contents, Deputy, DeputyThread, EXECUTED, GONE, Place, STAYS, lock};
+use crate::hosts::Host;
 use crate::procfs::OpenFiles;
 use crate::setup::HOME_NODE;
+
+/// Why a program runs at home that nobody has sent elsewhere.
+const HOME_REASON: &str = "home is where it was asked to run";
 
 impl Tracer {
     /// An execve has succeeded.
@@ -27,10 +31,10 @@ impl Tracer {
         match self.send_away(pid, caller.as_deref()) {
             Ok(thread) => {
                 self.adopt(pid, pid, Some(Arc::clone(&thread)));
-                lock(&self.job.threads).insert(pid, thread);
+                lock(&self.job.threads).insert(pid, Arc::clone(&thread));
                 match caller {
                     Some(caller) => caller.finish(EXECUTED),
-                    None => self.job.tell_host(&ToHost::Place { pid }),
+                    None => thread.deputy.host.tell(&ToHost::Place { pid }),
                 }
                 Ok(())
             }
@@ -74,6 +78,17 @@ impl Tracer {
         }
     }
 
+    /// Where a program runs that has just been executed: a guest's where that was.
+    fn place(&self, caller: Option<&DeputyThread>) -> std::result::Result<Arc<Host>, String> {
+        if let Some(caller) = caller {
+            return Ok(Arc::clone(&caller.deputy.host));
+        }
+        match self.job.setup.node {
+            HOME_NODE => Err(self.job.hosts.refusal().unwrap_or(HOME_REASON).to_owned()),
+            node => self.job.hosts.ready(node),
+        }
+    }
+
     /// Captures a process that has just executed a program and makes a deputy of it.
     /// `caller` is the thread that called execve, if it was a deputy's.
     pub(super) fn send_away(
@@ -81,12 +96,9 @@ impl Tracer {
         pid: i32,
         caller: Option<&DeputyThread>,
     ) -> std::result::Result<Arc<DeputyThread>, ImageError> {
-        if self.job.node == HOME_NODE {
-            return Err(ImageError::Stays {
-                pid,
-                reason: self.job.home_reason.clone(),
-            });
-        }
+        let host = self
+            .place(caller)
+            .map_err(|reason| ImageError::Stays { pid, reason })?;
         let image = capture::after_exec(pid, &self.job.digests)?;
         let mut pages = Vec::with_capacity(image.page_bytes() as usize);
         capture::pages(&image, pid, &mut pages)?;
@@ -103,7 +115,7 @@ impl Tracer {
         } = deputy::deputise(pid, &image)?;
         self.job
             .journal
-            .placed(pid, self.job.node, pages.len() as u64);
+            .placed(pid, host.node, pages.len() as u64);
         let proc_files = match caller {
             Some(caller) => caller.deputy.proc_files.inherit(),
             None => OpenFiles::find(pid),
@@ -111,6 +123,7 @@ impl Tracer {
         let place = Place { window, address };
         let deputy = Arc::new(Deputy {
             pid,
+            host,
             pidfd,
             places: Mutex::new(vec![place.clone()]),
             signals: 0.into(),
@@ -120,6 +133,7 @@ impl Tracer {
                 contents: Contents::Bytes(pages),
             }))),
             proc_files,
+            has_begun: false.into(),
             heeded: Default::default(),
             kept: Default::default(),
         });

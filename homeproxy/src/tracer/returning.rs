@@ -25,6 +25,7 @@ use sys::ptrace::{self, Change};
 use sys::window::Slot;
 
 use super::{Result, Tracer, home_options};
+use crate::hosts::Host;
 use crate::job::{Contents, DeputyThread, Returned, lock};
 
 /// All that can be, but SIGCONT, and those by which a terminal stops who is not
@@ -52,18 +53,20 @@ pub(super) enum Signals {
     Release,
 }
 
-/// A process that is to come home.
+/// A process that is to leave its host.
 pub(super) struct Expected {
     /// Why.
     reason: String,
-    /// That keeps it there.
+    /// That keeps it at home.
     binds: bool,
+    /// Where it goes on; `None`: at home.
+    pub(super) to: Option<Arc<Host>>,
     /// Threads whose signals are not held back yet.
     open: HashSet<i32>,
     /// When the host was told to send it.
-    recalled: Option<Instant>,
+    pub(super) recalled: Option<Instant>,
     /// Signals that cannot be held back otherwise.
-    stops: Vec<i32>,
+    pub(super) stops: Vec<i32>,
 }
 
 impl Expected {
@@ -95,7 +98,26 @@ impl Tracer {
 
     /// A process has to come home. `binds`: it stays there until it executes
     /// another program.
-    pub(super) fn expect(&mut self, pid: i32, reason: String, binds: bool) -> Result<()> {
+    pub(super) fn expect_home(&mut self, pid: i32, reason: String, binds: bool) -> Result<()> {
+        if let Some(expected) = self.expected.get_mut(&pid) {
+            if expected.to.take().is_some() {
+                let diverted = format!("it has to come home: {reason}");
+                (expected.reason, expected.binds) = (reason, binds);
+                self.moved(pid, &Err(diverted));
+            }
+            return Ok(());
+        }
+        self.expect(pid, reason, binds, None)
+    }
+
+    /// A process is to leave its host.
+    pub(super) fn expect(
+        &mut self,
+        pid: i32,
+        reason: String,
+        binds: bool,
+        to: Option<Arc<Host>>,
+    ) -> Result<()> {
         if !self.is_deputy(pid) || self.expected.contains_key(&pid) {
             return Ok(());
         }
@@ -103,6 +125,7 @@ impl Tracer {
         let expected = Expected {
             reason,
             binds,
+            to,
             open: threads.iter().copied().collect(),
             recalled: None,
             stops: Vec::new(),
@@ -148,7 +171,9 @@ impl Tracer {
             expected.open.remove(&tid);
             if expected.open.is_empty() && expected.recalled.is_none() {
                 expected.recalled = Some(Instant::now());
-                self.job.tell_host(&ToHost::CallHome { pid });
+                if let Some(leader) = self.tracees.get(&pid).and_then(|t| t.thread.as_ref()) {
+                    leader.deputy.host.tell(&ToHost::CallHome { pid });
+                }
             }
         }
     }
@@ -203,13 +228,30 @@ impl Tracer {
         Ok(())
     }
 
-    /// Its image is here: it goes on at home.
-    pub(super) fn come_home(&mut self, returned: Returned) -> Result<()> {
+    /// Its image is here: it goes on at home, or where it is to go.
+    pub(super) fn left_host(&mut self, returned: Returned) -> Result<()> {
+        let pid = returned.pid;
+        let current = self.tracees.get(&pid).and_then(|t| t.thread.as_ref());
+        if !current.is_some_and(|thread| Arc::ptr_eq(&thread.deputy, &returned.deputy)) {
+            // Fails if its lane is gone.
+            let _ = returned.answer.send(Err("it has gone on since".to_owned()));
+            return Ok(());
+        }
+        let to = self.expected.get(&pid).and_then(|e| e.to.clone());
+        match to {
+            Some(to) => self.pass_on(returned, &to),
+            None => self.come_home(returned),
+        }
+    }
+
+    /// It goes on at home.
+    fn come_home(&mut self, returned: Returned) -> Result<()> {
         let Returned {
             pid,
             image,
             pages,
             answer,
+            ..
         } = returned;
         let made = self.restore(pid, &image, Memory::Sent(&pages));
         let (threads, stops) = match made {
@@ -248,10 +290,10 @@ impl Tracer {
             return;
         };
         for thread in threads {
-            thread.is_over.store(true, Ordering::SeqCst);
             lock(&self.job.threads).remove(&thread.tid);
             if let Some(tracee) = self.tracees.get_mut(&thread.tid) {
                 tracee.thread = None;
+                tracee.left = Some(thread.deputy.host.number);
                 tracee.own_mask = None;
                 tracee.interrupt = None;
             }
@@ -295,6 +337,13 @@ impl Tracer {
         thread.is_some_and(|thread| lock(&thread.deputy.image).is_some())
     }
 
+    /// The same, where its host may have made the body without our knowing: it has asked for nothing.
+    pub(super) fn has_not_begun(&self, pid: i32) -> bool {
+        let thread = self.tracees.get(&pid).and_then(|t| t.thread.as_ref());
+        let begun = thread.is_some_and(|t| t.deputy.has_begun.load(Ordering::SeqCst));
+        self.has_image(pid) && !begun
+    }
+
     /// A host cannot run a process that was on its way there: it goes on here.
     pub(super) fn take_back(&mut self, pid: i32, reason: &str) -> Result<()> {
         let thread = self.tracees.get(&pid).and_then(|t| t.thread.clone());
@@ -322,6 +371,7 @@ impl Tracer {
         let expected = Expected {
             reason: format!("its host could not run it: {reason}"),
             binds: false,
+            to: None,
             open: HashSet::new(),
             recalled: Some(Instant::now()),
             stops,
@@ -401,12 +451,16 @@ impl Tracer {
             let _ = ptrace::kill(pid, libc::SIGKILL);
         })?;
         drop(returning);
+        for thread in &threads {
+            // A lane that waits for its slot sees it.
+            thread.is_over.store(true, Ordering::SeqCst);
+        }
         drop(slots);
         Ok((threads, stops))
     }
 
     /// The deputy's threads in the image's order: what a host says is input.
-    fn image_threads(
+    pub(super) fn image_threads(
         &self,
         pid: i32,
         image: &Image,

@@ -1,0 +1,114 @@
+//! What hosts say of processes. It is input: heard only from the host that the process's body is on.
+
+use std::sync::Arc;
+
+use lane::control::ToHome;
+use sys::ptrace;
+
+use super::{Result, Tracer};
+use crate::hosts::Host;
+
+impl Tracer {
+    /// A host has said something of a process.
+    pub(super) fn heard(&mut self, host: &Arc<Host>, message: ToHome) -> Result<()> {
+        match message {
+            // It has moved on before its host's word came: the kernel decides all the same.
+            ToHome::StopSelf { pid, signal } if self.was_at(pid, host) => self.stop_by(pid, signal),
+            ToHome::Interrupt { tid, request } if self.is_at(tid, host) => {
+                self.interrupt(tid, request)
+            }
+            ToHome::ThreadExited { tid, .. } if self.is_at(tid, host) => self.end_thread(tid),
+            ToHome::BodyExited { pid, wait_status } if self.leads_at(pid, host) => {
+                self.tell_command_over(pid);
+                self.end(pid, wait_status)
+            }
+            ToHome::Cannot { pid, reason } if self.leads_at(pid, host) => {
+                self.tell_command_over(pid);
+                self.cannot(pid, &reason)
+            }
+            ToHome::Say { pid, text } if self.is_at(pid, host) => {
+                self.message(pid, &text);
+                Ok(())
+            }
+            ToHome::AskReturn { pid, reason } if self.leads_at(pid, host) => {
+                self.expect_home(pid, reason, true)
+            }
+            ToHome::Remains { pid, reason } if self.leads_at(pid, host) => {
+                self.remains(pid, &reason)
+            }
+            ToHome::Running { pid, .. } if self.leads_at(pid, host) => {
+                self.moved(pid, &Ok(()));
+                Ok(())
+            }
+            message => {
+                let node = host.node;
+                tracing::debug!("word of node {node} about a process that is not there: {message:?}");
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether this thread's body is on `host`.
+    fn is_at(&self, tid: i32, host: &Arc<Host>) -> bool {
+        let thread = self.tracees.get(&tid).and_then(|t| t.thread.as_ref());
+        thread.is_some_and(|thread| thread.deputy.is_at(host))
+    }
+
+    /// The same of a leader.
+    fn leads_at(&self, pid: i32, host: &Arc<Host>) -> bool {
+        self.is_deputy(pid) && self.is_at(pid, host)
+    }
+
+    /// Whether this leader's body is on `host`, or was before it moved.
+    fn was_at(&self, pid: i32, host: &Arc<Host>) -> bool {
+        let leader = self.tracees.get(&pid).filter(|leader| leader.pid == pid);
+        let left = leader.and_then(|leader| leader.left);
+        left == Some(host.number) || self.leads_at(pid, host)
+    }
+
+    fn tell_command_over(&mut self, pid: i32) {
+        if pid == self.command {
+            self.command_over();
+        }
+    }
+
+    /// A process cannot run on its host.
+    fn cannot(&mut self, pid: i32, reason: &str) -> Result<()> {
+        if self.has_image(pid) {
+            return self.take_back(pid, reason);
+        }
+        self.message(
+            pid,
+            &format!("process {pid} cannot run on its host: {reason}"),
+        );
+        ptrace::kill(pid, libc::SIGKILL)
+    }
+
+    /// A host is lost. Its guests end as if killed, and one tells its user why; those that are on
+    /// their way there come back.
+    pub(super) fn host_lost(&mut self, host: &Arc<Host>, reason: &str) {
+        self.job.leases.release_of_host(host);
+        let guests = self.tracees.iter().filter(|(tid, t)| **tid == t.pid);
+        let mut pids: Vec<i32> = guests.map(|(tid, _)| *tid).collect();
+        pids.retain(|pid| self.is_at(*pid, host));
+        let node = host.node;
+        tracing::info!("node {node} is lost ({reason})");
+        let mut is_told = false;
+        for pid in pids {
+            self.tell_command_over(pid);
+            if self.has_not_begun(pid) {
+                let why = format!("node {node} is lost ({reason})");
+                if let Err(error) = self.take_back(pid, &why) {
+                    tracing::debug!("take process {pid} back: {error}");
+                }
+                continue;
+            }
+            if !std::mem::replace(&mut is_told, true) {
+                self.message(pid, &format!("node {node} is lost ({reason}): its guests end, process {pid} and its relatives there"));
+            }
+            self.job.mapped.release_of(pid);
+            // ESRCH: has ended by itself.
+            let _ = ptrace::kill(pid, libc::SIGKILL);
+        }
+    }
+}

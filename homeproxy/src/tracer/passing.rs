@@ -1,0 +1,121 @@
+//! Processes that go from one host to another, by way of home but without running there.
+//!
+//! 1. It is recalled as if it came home, and its image arrives.
+//! 2. The deputy stays what it is, with all that it has at home, and is the other host's from now on:
+//!    what the first one still sends is refused. The first body ends.
+//! 3. The other host is told to fetch the image. If it cannot run it the process goes on at home.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use sys::ptrace;
+use sys::window::Slot;
+
+use super::returning::Signals;
+use super::{Result, Tracer};
+use crate::hosts::Host;
+use crate::job::{Captured, Contents, Deputy, DeputyThread, Returned, lock};
+
+impl Tracer {
+    /// Its image is here, and it goes on to `to`.
+    pub(super) fn pass_on(&mut self, returned: Returned, to: &Arc<Host>) -> Result<()> {
+        let pid = returned.pid;
+        let prepared = self.may_pass(&returned, to);
+        let (threads, pidfd) = match prepared {
+            Ok(prepared) => prepared,
+            Err(reason) => {
+                let remains = self.remains(pid, &reason);
+                // Fails if its lane is gone: so will be the body.
+                let _ = returned.answer.send(Err(reason));
+                return remains;
+            }
+        };
+        let Returned {
+            deputy: old,
+            mut image,
+            pages,
+            answer,
+            ..
+        } = returned;
+        let departure = self.job.departures.fetch_add(1, Ordering::SeqCst) + 1;
+        image.departure = departure;
+        let since = self.expected.get(&pid).and_then(|e| e.recalled);
+        self.job
+            .journal
+            .passed_on(pid, to.node, image.page_bytes(), since);
+        let deputy = Arc::new(Deputy {
+            pid,
+            host: Arc::clone(to),
+            pidfd,
+            places: Mutex::new(lock(&old.places).clone()),
+            signals: 0.into(),
+            parent: 0.into(),
+            image: Mutex::new(Some(Arc::new(Captured {
+                image,
+                contents: Contents::Bytes(pages),
+            }))),
+            kept: old.kept.passed_on(departure),
+            has_begun: false.into(),
+            proc_files: old.proc_files.inherit(),
+            heeded: Default::default(),
+        });
+        for thread in threads {
+            let passed = Arc::new(thread.passed_to(&deputy));
+            lock(&self.job.threads).insert(passed.tid, Arc::clone(&passed));
+            if let Some(tracee) = self.tracees.get_mut(&passed.tid) {
+                tracee.thread = Some(passed);
+                tracee.interrupt = None;
+                tracee.left = Some(old.host.number);
+                tracee.signals = Signals::Release;
+            }
+            // ESRCH: it has ended, which is seen next.
+            let _ = ptrace::interrupt(thread.tid);
+        }
+        let expected = self.expected.remove(&pid);
+        // First: no two bodies.
+        let _ = answer.send(Ok(()));
+        to.tell(&lane::control::ToHost::Place { pid });
+        for signal in expected.into_iter().flat_map(|e| e.stops) {
+            ptrace::kill(pid, signal)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the deputy ready to be another host's: its threads in the image's order, which no lane
+    /// uses any more.
+    fn may_pass(
+        &self,
+        returned: &Returned,
+        to: &Host,
+    ) -> std::result::Result<(Vec<Arc<DeputyThread>>, OwnedFd), String> {
+        to.check()?;
+        let pid = returned.pid;
+        if !self.expected.get(&pid).is_some_and(|e| e.recalled()) {
+            return Err("it was not recalled".to_owned());
+        }
+        if !returned.image.later.is_empty() {
+            return Err("its memory is not all there".to_owned());
+        }
+        let threads = self
+            .image_threads(pid, &returned.image)
+            .map_err(|error| error.to_string())?;
+        let slots: Vec<MutexGuard<'_, Slot>> = threads
+            .iter()
+            .map(|thread| thread.slot.try_lock())
+            .collect::<std::result::Result<_, _>>()
+            .map_err(|_| "one of its threads is in a call".to_owned())?;
+        let busy = |thread: &Arc<DeputyThread>| thread.place.window.is_busy(thread.slot_index);
+        if threads.iter().any(busy) {
+            return Err("one of its threads is in a call".to_owned());
+        }
+        let pidfd = returned.deputy.pidfd.try_clone();
+        let pidfd = pidfd.map_err(|error| error.to_string())?;
+        for thread in &threads {
+            // A lane that waits for its slot sees it.
+            thread.is_over.store(true, Ordering::SeqCst);
+        }
+        drop(slots);
+        Ok((threads, pidfd))
+    }
+}
