@@ -55,6 +55,7 @@ fn job_with(mapped: Mapped, lanes_max: usize) -> Served {
         node: 2,
         nodes: 2,
         shuffle_ms: None,
+        seed: 0,
         log: None,
         stats: None,
         post_copy: false,

@@ -128,6 +128,24 @@ pub(crate) fn reach(job: &Arc<Job>, node: u32) -> anyhow::Result<Arc<Host>> {
     Ok(host)
 }
 
+/// Starts the hosts on all nodes, without waiting for them.
+pub(crate) fn start_all(job: &Arc<Job>) {
+    for node in job.hosts.nodes() {
+        let own = Arc::clone(job);
+        let started = thread::Builder::new()
+            .name("start".into())
+            .stack_size(LANE_STACK_BYTES)
+            .spawn(move || {
+                if let Err(error) = reach(&own, node) {
+                    tracing::warn!("{error:#}");
+                }
+            });
+        if let Err(error) = started {
+            tracing::warn!("no thread to start node {node}: {error}");
+        }
+    }
+}
+
 /// Starts the runtime of a host and takes its lanes. Returns when it is ready.
 fn start(job: &Arc<Job>, host: &Arc<Host>) -> anyhow::Result<()> {
     let setup = &job.setup;

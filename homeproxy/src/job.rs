@@ -266,6 +266,11 @@ impl Deputy {
     pub(crate) fn is_at(&self, host: &Arc<Host>) -> bool {
         Arc::ptr_eq(&self.host, host)
     }
+
+    /// Whether it was running when it left where it was, and is not where it goes yet.
+    pub(crate) fn is_on_its_way(&self) -> bool {
+        self.kept.departure() != 0 && lock(&self.image).is_some()
+    }
 }
 
 impl DeputyThread {

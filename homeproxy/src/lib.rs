@@ -28,6 +28,7 @@
 //! | `hosts/start.rs` | starting its runtime |
 //! | `hosts/accept.rs` | its connections |
 //! | `inspector.rs` | the lane on which home asks about bodies |
+//! | `seeded.rs` | numbers without pattern, for tests |
 //! | `requests.rs` | numbers of a lane's requests |
 //! | `readahead.rs` | files whose content is sent before the guest asks |
 //! | `leases.rs` | the leases that make this right |
@@ -53,6 +54,7 @@ mod proc_text;
 mod procfs;
 mod readahead;
 mod requests;
+mod seeded;
 pub mod setup;
 mod stats;
 mod tracer;
@@ -94,6 +96,9 @@ pub fn run() -> anyhow::Result<()> {
                 .context("tell mosexec")?;
             drop(channel);
             control::start(&job);
+            if job.setup.shuffle_ms.is_some() {
+                hosts::start_all(&job);
+            }
             tracer.run()?;
             if job.setup.log.is_some() {
                 job.hosts.finish_logs();

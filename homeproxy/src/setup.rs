@@ -31,6 +31,8 @@ pub struct Setup {
     pub nodes: u32,
     /// Move every process every so many milliseconds.
     pub shuffle_ms: Option<u64>,
+    /// For where they are moved to.
+    pub seed: u64,
     /// Filter of the log, `HOMENODE_LOG`; `None`: no log.
     pub log: Option<String>,
     /// File for the statistics; `-`: standard error.

@@ -18,6 +18,9 @@ pub(crate) struct Statistics {
     version: u32,
     command: Vec<String>,
     node: u32,
+    /// Of a job whose processes are moved from time to time: where to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
     processes: Vec<Process>,
     /// Processes beyond [`PROCESSES_MAX`].
     left_out: u64,
@@ -91,11 +94,12 @@ struct Quantiles {
 
 impl Statistics {
     /// Of a job that starts now and whose programs go to `node`.
-    pub(crate) fn new(command: Vec<String>, node: u32) -> Statistics {
+    pub(crate) fn new(command: Vec<String>, node: u32, seed: Option<u64>) -> Statistics {
         Statistics {
             version: VERSION,
             command,
             node,
+            seed,
             processes: Vec::new(),
             left_out: 0,
             index: HashMap::new(),
@@ -326,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_process_through_its_life() {
-        let mut statistics = Statistics::new(vec!["sh".into()], 2);
+        let mut statistics = Statistics::new(vec!["sh".into()], 2, None);
         statistics.born(10, None, 1, 0);
         statistics.executed(10, cat(), 2, None, 100);
         statistics.shipped(10, 8192);
@@ -393,7 +397,7 @@ mod tests {
 
     #[test]
     fn a_pid_that_is_used_again_is_another_process() {
-        let mut statistics = Statistics::new(Vec::new(), 2);
+        let mut statistics = Statistics::new(Vec::new(), 2, None);
         statistics.born(10, None, 1, 0);
         statistics.ended(10, 0, 5);
         statistics.called(10, 1, &[], &[(9, 1)]);
@@ -408,7 +412,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut statistics = Statistics::new(Vec::new(), 2);
+        let mut statistics = Statistics::new(Vec::new(), 2, None);
         for pid in 0..PROCESSES_MAX as i32 + 3 {
             statistics.born(pid, None, 1, 0);
         }

@@ -30,6 +30,7 @@ use sys::ptrace::{self, Change, EVENT_STOP, options};
 use sys::{pidfd, stub};
 
 use crate::job::{Deputy, DeputyThread, GONE, Job, Order, lock};
+use crate::seeded::Seeded;
 use crate::setup::HOME_NODE;
 use departing::Departing;
 use ending::Ending;
@@ -94,6 +95,8 @@ pub(crate) struct Tracer {
     shortenings: Shortenings,
     /// How often all processes are moved, and when next.
     shuffle: Option<(Duration, Instant)>,
+    /// Where to.
+    seeded: Seeded,
     next_signal: u64,
 }
 
@@ -126,8 +129,12 @@ impl Tracer {
                 let interval = Duration::from_millis(ms);
                 (interval, Instant::now() + interval)
             }),
+            seeded: Seeded::new(setup.seed),
             next_signal: 1,
         };
+        if setup.shuffle_ms.is_some() {
+            tracing::info!("shuffled with --seed {}", setup.seed);
+        }
         tracer.adopt(setup.target, setup.target, None);
         job.journal.born(setup.target, None, HOME_NODE);
         Ok(tracer)

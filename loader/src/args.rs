@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ffi::OsString;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 
 use anyhow::bail;
@@ -34,9 +35,12 @@ pub(crate) struct Args {
     /// Make a private cluster of N nodes on this machine for this command; node 1 is home
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(NODES_MAX)))]
     embedded: Option<u32>,
-    /// Move every process of the command between home and the other node, MS milliseconds after the last move
-    #[arg(long, value_name = "MS", requires = "on", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Move every process of the command to another node, MS milliseconds after the last move
+    #[arg(long, value_name = "MS", requires = "embedded", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) shuffle: Option<u64>,
+    /// Which other node: the same N, the same choices (without it: another each time, shown in the statistics)
+    #[arg(long, value_name = "N", requires = "shuffle")]
+    pub(crate) seed: Option<u64>,
     /// At the end, write statistics as JSON to FILE (-: standard error)
     #[arg(long, value_name = "FILE")]
     pub(crate) stats: Option<PathBuf>,
@@ -58,6 +62,12 @@ impl Args {
     /// Nodes there are.
     pub(crate) fn nodes(&self) -> u32 {
         self.embedded.unwrap_or(1)
+    }
+
+    /// The seed of a shuffle; one that nobody has asked for is short enough to be typed.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+            .unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 40)
     }
 
     /// The command for the statistics, cut to a bounded length.

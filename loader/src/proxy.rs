@@ -48,6 +48,7 @@ pub(crate) fn start(args: &Args, node: u32) -> anyhow::Result<()> {
         node,
         nodes: args.nodes(),
         shuffle_ms: args.shuffle,
+        seed: args.seed(),
         log,
         stats: stats.map(|path| path.to_string_lossy().into_owned()),
         read_ahead: !args.no_read_ahead,

@@ -16,6 +16,10 @@ pub enum Way {
     Shuffled,
     /// The same, less often: for programs of many processes.
     Stirred,
+    /// Under `mosexec`, on the second of three nodes.
+    AmongThree,
+    /// As that, and moved to one of the others all the time.
+    Wandering,
 }
 
 impl Way {
@@ -36,6 +40,17 @@ impl Way {
                 "1",
             ]),
             Way::Stirred => Some(&["--embedded", "2", "--on", "2", "--shuffle", "250"]),
+            Way::AmongThree => Some(&["--embedded", "3", "--on", "2"]),
+            Way::Wandering => Some(&[
+                "--embedded",
+                "3",
+                "--on",
+                "2",
+                "--shuffle",
+                "30",
+                "--later-min",
+                "1",
+            ]),
         }
     }
 

@@ -60,6 +60,11 @@ macro_rules! guests {
                 fn $seeing() { super::check(super::Way::Shuffled, &super::guest(stringify!($seeing))) }
             )*
         }
+        // From host to host, too.
+        mod wandering {
+            $(#[test] fn $name() { super::check(super::Way::Wandering, &super::guest(stringify!($name))) })*
+            $(#[test] fn $bound() { super::check(super::Way::Wandering, &super::guest(stringify!($bound))) })*
+        }
         // Elsewhere as all others.
         mod elsewhere_traced {
             $(#[test] fn $traced() { super::check(super::Way::Elsewhere, &super::guest(stringify!($traced))) })*

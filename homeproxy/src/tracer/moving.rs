@@ -5,7 +5,6 @@ use std::sync::mpsc::Sender;
 
 use super::Tracer;
 use crate::hosts::Host;
-use crate::job::lock;
 
 /// Told what came of a movement: pid, and why it goes on where it was.
 pub(crate) type Done = Sender<(i32, Result<(), String>)>;
@@ -99,18 +98,24 @@ impl Tracer {
         !self.expected.is_empty()
             || !self.departing.is_empty()
             || threads().any(|thread| thread.deputy.kept.is_needed())
-            || threads().any(|thread| lock(&thread.deputy.image).is_some())
+            || threads().any(|thread| thread.deputy.is_on_its_way())
     }
 
-    /// Moves every process of the job that can move, to another node.
+    /// Moves every process of the job that can move, to one of the other nodes. In the order of
+    /// their pids, so that the same seed gives the same moves as far as the processes allow.
     pub(super) fn shuffle(&mut self) {
         let hosts = self.job.hosts.all_ready();
         let nodes = hosts.into_iter().map(Destination::Host);
         let nodes: Vec<Destination> = std::iter::once(Destination::Home).chain(nodes).collect();
-        for pid in self.leaders() {
-            let others: Vec<&Destination> =
-                nodes.iter().filter(|to| !self.is_there(pid, to)).collect();
-            let Some(to) = others.first() else { continue };
+        let mut pids = self.leaders();
+        pids.sort_unstable();
+        for pid in pids {
+            let mut others: Vec<&Destination> = nodes.iter().collect();
+            others.retain(|to| !self.is_there(pid, to));
+            if others.is_empty() {
+                continue;
+            }
+            let to = others[self.seeded.below(others.len())];
             if let Err(why) = self.start_move(pid, to) {
                 tracing::debug!("process {pid} is not shuffled: {why}");
             }
