@@ -30,7 +30,13 @@ pub(crate) struct Journal {
 
 impl Journal {
     pub(crate) fn new(setup: &Setup) -> Journal {
-        let statistics = || Statistics::new(setup.command.clone(), setup.node, setup.shuffle_ms.map(|_| setup.seed));
+        let statistics = || {
+            Statistics::new(
+                setup.command.clone(),
+                setup.node,
+                setup.shuffle_ms.map(|_| setup.seed),
+            )
+        };
         Journal {
             started: OnceLock::new(),
             file: setup.stats.clone(),

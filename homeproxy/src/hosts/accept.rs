@@ -155,7 +155,10 @@ fn listen(job: &Job, host: &Arc<Host>, mut receiver: Receiver) {
                 if job.body_runs(host, pid, departure) {
                     job.journal.running(pid);
                     let host = Arc::clone(host);
-                    job.order(Order::Said { host, message: ToHome::Running { pid, departure } });
+                    job.order(Order::Said {
+                        host,
+                        message: ToHome::Running { pid, departure },
+                    });
                 }
             }
             Ok(message) => {

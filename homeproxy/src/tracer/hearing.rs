@@ -38,11 +38,14 @@ impl Tracer {
             }
             ToHome::Running { pid, .. } if self.leads_at(pid, host) => {
                 self.moved(pid, &Ok(()));
+                self.release_signals(pid);
                 Ok(())
             }
             message => {
                 let node = host.node;
-                tracing::debug!("word of node {node} about a process that is not there: {message:?}");
+                tracing::debug!(
+                    "word of node {node} about a process that is not there: {message:?}"
+                );
                 Ok(())
             }
         }

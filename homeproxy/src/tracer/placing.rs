@@ -11,8 +11,8 @@ use sys::pidfd;
 use sys::ptrace::{self, options};
 
 use super::{Result, Tracer, home_options};
-use crate::job::{Captured, Contents, Deputy, DeputyThread, EXECUTED, GONE, Place, STAYS, lock};
 use crate::hosts::Host;
+use crate::job::{Captured, Contents, Deputy, DeputyThread, EXECUTED, GONE, Place, STAYS, lock};
 use crate::procfs::OpenFiles;
 use crate::setup::HOME_NODE;
 
@@ -113,9 +113,7 @@ impl Tracer {
             slot,
             signals,
         } = deputy::deputise(pid, &image)?;
-        self.job
-            .journal
-            .placed(pid, host.node, pages.len() as u64);
+        self.job.journal.placed(pid, host.node, pages.len() as u64);
         let proc_files = match caller {
             Some(caller) => caller.deputy.proc_files.inherit(),
             None => OpenFiles::find(pid),
