@@ -301,10 +301,9 @@ impl Tracer {
             if let Some(tracee) = self.tracees.get_mut(&tid) {
                 tracee.thread = Some(thread);
                 tracee.own_mask = Some(0);
-                tracee.signals = Signals::Release;
+                // Until its body runs: else they would be lost if it does not.
+                tracee.signals = Signals::Leave;
             }
-            // ESRCH: it has ended, which is seen next.
-            let _ = ptrace::interrupt(tid);
         }
         to.tell(&ToHost::Place { pid });
         Ok(())

@@ -38,6 +38,7 @@ impl Tracer {
             }
             ToHome::Running { pid, .. } if self.leads_at(pid, host) => {
                 self.moved(pid, &Ok(()));
+                self.release_signals(pid);
                 Ok(())
             }
             message => {

@@ -38,11 +38,8 @@ impl Tracer {
     }
 
     fn start_move(&mut self, pid: i32, to: &Destination) -> Result<(), String> {
-        if !self
-            .tracees
-            .get(&pid)
-            .is_some_and(|leader| leader.pid == pid)
-        {
+        let leader = self.tracees.get(&pid);
+        if leader.is_none_or(|leader| leader.pid != pid) {
             return Err("there is no such process in the job".to_owned());
         }
         if let Some(expected) = self.expected.get(&pid) {

@@ -3,12 +3,15 @@
 //! 1. It is recalled as if it came home, and its image arrives.
 //! 2. The deputy stays what it is, with all that it has at home, and is the other host's from now on:
 //!    what the first one still sends is refused. The first body ends.
-//! 3. The other host is told to fetch the image. If it cannot run it the process goes on at home.
+//! 3. The other host is told of the signals that wait in the image, and to fetch it. If it cannot run
+//!    the process, that goes on at home. What has come for the deputy since waits until it is clear.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use image::Image;
+use lane::control::ToHost;
 use sys::ptrace;
 use sys::window::Slot;
 
@@ -40,6 +43,7 @@ impl Tracer {
         } = returned;
         let departure = self.job.departures.fetch_add(1, Ordering::SeqCst) + 1;
         image.departure = departure;
+        let signals = self.tell_pending(to, &image);
         let since = self.expected.get(&pid).and_then(|e| e.recalled);
         self.job
             .journal
@@ -49,7 +53,7 @@ impl Tracer {
             host: Arc::clone(to),
             pidfd,
             places: Mutex::new(lock(&old.places).clone()),
-            signals: 0.into(),
+            signals: signals.into(),
             parent: 0.into(),
             image: Mutex::new(Some(Arc::new(Captured {
                 image,
@@ -67,19 +71,34 @@ impl Tracer {
                 tracee.thread = Some(passed);
                 tracee.interrupt = None;
                 tracee.left = Some(old.host.number);
-                tracee.signals = Signals::Release;
+                tracee.signals = Signals::Leave;
             }
-            // ESRCH: it has ended, which is seen next.
-            let _ = ptrace::interrupt(thread.tid);
         }
         let expected = self.expected.remove(&pid);
         // First: no two bodies.
         let _ = answer.send(Ok(()));
-        to.tell(&lane::control::ToHost::Place { pid });
+        to.tell(&ToHost::Place { pid });
         for signal in expected.into_iter().flat_map(|e| e.stops) {
             ptrace::kill(pid, signal)?;
         }
         Ok(())
+    }
+
+    /// Tells the next host of the signals that the last one has left in the image. Returns the number
+    /// of the last.
+    fn tell_pending(&mut self, to: &Host, image: &Image) -> u64 {
+        let mut last = 0;
+        for waiting in &image.pending {
+            last = self.next_signal;
+            self.next_signal += 1;
+            to.tell(&ToHost::Signal {
+                pid: image.pid,
+                tid: waiting.tid,
+                seq: last,
+                info: waiting.info,
+            });
+        }
+        last
     }
 
     /// Makes the deputy ready to be another host's: its threads in the image's order, which no lane

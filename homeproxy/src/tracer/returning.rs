@@ -178,6 +178,22 @@ impl Tracer {
         }
     }
 
+    /// The body of a process runs: it gets what has waited here. Not if it is to leave already.
+    pub(super) fn release_signals(&mut self, pid: i32) {
+        if self.expected.contains_key(&pid) {
+            return;
+        }
+        for tid in self.threads_of(pid) {
+            if let Some(tracee) = self.tracees.get_mut(&tid)
+                && tracee.own_mask.is_some()
+            {
+                tracee.signals = Signals::Release;
+                // ESRCH: it has ended, which is seen next.
+                let _ = ptrace::interrupt(tid);
+            }
+        }
+    }
+
     /// A child of a deputy begins: with its parent's mask, which may be ours.
     pub(super) fn newborn_signals(&mut self, child: i32, pid: i32) -> Result<()> {
         if self.expected.is_empty() {
@@ -346,11 +362,14 @@ impl Tracer {
 
     /// A host cannot run a process that was on its way there: it goes on here.
     pub(super) fn take_back(&mut self, pid: i32, reason: &str) -> Result<()> {
-        let thread = self.tracees.get(&pid).and_then(|t| t.thread.clone());
-        let captured = thread.and_then(|thread| lock(&thread.deputy.image).take());
-        let Some(captured) = captured else {
+        let Some(thread) = self.tracees.get(&pid).and_then(|t| t.thread.clone()) else {
             return Ok(());
         };
+        let Some(captured) = lock(&thread.deputy.image).take() else {
+            return Ok(());
+        };
+        // Nor is anything to be kept for it there.
+        thread.deputy.host.tell(&ToHost::Kill { pid });
         tracing::warn!("process {pid} cannot run on its host: {reason}");
         self.expected.remove(&pid);
         self.moved(pid, &Err(reason.to_owned()));
