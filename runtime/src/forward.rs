@@ -217,22 +217,28 @@ impl Worker {
         let Verdict::Answer(bytes) = first else {
             return first;
         };
-        if pieces(row.nr) == Pieces::Write
-            && unfinished::of_write(row.nr, args, bytes, &read).is_some()
-            && !thread.process.is_leaving()
-            && !signals::is_due(thread, None)
-        {
-            // Home was stopped for something that the guest does not see, or
-            // there is no room: the rest tells.
+        let full = self.call.was_cut() && bytes.max(0) as usize >= CALL_BYTES_MAX;
+        if full && pieces(row.nr) != Pieces::None {
             return self.more_pieces(thread, row, args, bytes as u64);
         }
-        if (bytes.max(0) as usize) < CALL_BYTES_MAX
-            || !self.call.was_cut()
-            || pieces(row.nr) == Pieces::None
-        {
-            return first;
+        let short = pieces(row.nr) == Pieces::Write
+            && unfinished::of_write(row.nr, args, bytes, &read).is_some();
+        if short && self.writes_on(thread, args) {
+            return self.more_pieces(thread, row, args, bytes as u64);
         }
-        self.more_pieces(thread, row, args, bytes as u64)
+        first
+    }
+
+    /// Whether a write that came back short goes on: home may have been stopped for something that
+    /// the guest does not see. If there was no room, the rest tells. A file with a position is never
+    /// interrupted: there it was the end of the disk or of a limit, which the next write shall find.
+    fn writes_on(&mut self, thread: &Thread, args: &[u64; 6]) -> bool {
+        if thread.process.is_leaving() || signals::is_due(thread, None) {
+            return false;
+        }
+        let position = [args[0], 0, libc::SEEK_CUR as u64, 0, 0, 0];
+        let here = self.own(thread, &SEEK, &position, &thread.memory());
+        matches!(here, Verdict::Answer(errno) if errno < 0)
     }
 
     /// The rest of a call of which `done` bytes are over. A read goes on only
@@ -275,10 +281,11 @@ impl Worker {
             done += bytes as u64;
             let read = unfinished::memory_of(thread.outer);
             let short = unfinished::of_write(row.nr, args, done as i64, &read).is_some();
-            let goes_on = short && !thread.process.is_leaving() && !signals::is_due(thread, None);
-            if !goes_on && (!cut || (bytes as usize) < CALL_BYTES_MAX) {
-                return Verdict::Answer(done as i64);
+            let full = cut && bytes as usize >= CALL_BYTES_MAX;
+            if full || short && self.writes_on(thread, args) {
+                continue;
             }
+            return Verdict::Answer(done as i64);
         }
     }
 

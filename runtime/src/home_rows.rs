@@ -78,3 +78,16 @@ pub(crate) static VMSPLICE_OUT: Row = row(
 );
 /// getuid, for the details of a signal that a guest sends to itself.
 pub(crate) static USER: Row = row(libc::SYS_getuid, "getuid", &[]);
+/// process_vm_readv from where nothing is, to learn whether it may be made.
+pub(crate) static PROBE_MEMORY: Row = row(
+    libc::SYS_process_vm_readv,
+    "process_vm_readv",
+    &[
+        Arg::Int32,
+        Arg::In(Size::Bytes(16)),
+        Arg::Int,
+        Arg::In(Size::Bytes(16)),
+        Arg::Int,
+        Arg::Int,
+    ],
+);

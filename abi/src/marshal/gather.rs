@@ -166,6 +166,15 @@ impl Gather<'_> {
             }
             Arg::In(size) => self.input(index, value, size),
             Arg::InSome(size) => self.input_some(index, value, size),
+            Arg::InSomeHead(size, head) => {
+                self.input_some(index, value, size)?;
+                match self.call.places[index] {
+                    Some(place) => self
+                        .call
+                        .copy_back(place, head as usize, Rule::TIMEOUT, value),
+                    None => Ok(()),
+                }
+            }
             Arg::Out(size) => self.output(index, value, size),
             Arg::InOut(size) => self.both_ways(index, value, size, Rule::WHOLE),
             Arg::InOutAny(size) => self.both_ways(index, value, size, Rule::ANY),
@@ -319,7 +328,18 @@ impl Gather<'_> {
         {
             return self.stream(index, at, count);
         }
-        let place = match self.bytes(size, at) {
+        let bytes = match size {
+            // msgsnd looks at the head first, and no kernel knows a message that long.
+            Size::ArgPlus(count, head)
+                if self
+                    .count(count)
+                    .is_none_or(|bytes| bytes > i32::MAX as u64) =>
+            {
+                Some(u64::from(head))
+            }
+            size => self.bytes(size, at),
+        };
+        let place = match bytes {
             Some(bytes) => self.read(at, bytes)?,
             None => None,
         };

@@ -7,6 +7,7 @@ mod kill;
 mod limits;
 mod map;
 mod masked;
+mod other_memory;
 mod sigwait;
 mod vmsplice;
 
@@ -48,6 +49,9 @@ pub(crate) fn handle(
         libc::SYS_getrusage if args[0] as i32 != libc::RUSAGE_CHILDREN => Verdict::Native,
         libc::SYS_setitimer | libc::SYS_getitimer if args[0] != 0 => Verdict::Native,
         libc::SYS_setrlimit | libc::SYS_prlimit64 => limits::limit(worker, thread, row, args),
+        libc::SYS_process_vm_readv | libc::SYS_process_vm_writev => {
+            other_memory::copy(worker, thread, row, args)
+        }
         libc::SYS_vmsplice => vmsplice::vmsplice(worker, thread, row, args),
         libc::SYS_ioctl => control::control(worker, thread, row, args),
         libc::SYS_rt_sigtimedwait => sigwait::wait(worker, thread, args),
