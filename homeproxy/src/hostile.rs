@@ -73,6 +73,7 @@ fn job_with(mapped: Mapped, lanes_max: usize) -> Arc<Job> {
         places: Mutex::new(vec![place.clone()]),
         signals: 0.into(),
         parent: 0.into(),
+        waiting: Default::default(),
         image: Mutex::new(None),
         proc_files: Default::default(),
         heeded: Default::default(),

@@ -26,6 +26,7 @@ use crate::procfs::OpenFiles;
 use crate::readahead::Heeded;
 use crate::setup::Setup;
 use crate::tracer::moving::Done;
+use crate::waiting::{News, Waiting};
 
 /// Result of a call that did not return: the process has executed another
 /// program, whose image can be fetched.
@@ -72,6 +73,8 @@ pub(crate) enum Order {
     },
     /// A body runs.
     Running { pid: i32 },
+    /// More signals of the process wait here from now on.
+    HoldSignals { pid: i32 },
     /// Its image is here.
     Return(Box<Returned>),
     /// A host is lost: end its guests.
@@ -138,6 +141,8 @@ pub(crate) struct Deputy {
     pub(crate) proc_files: OpenFiles,
     /// What has come of the host's words about files that are read ahead.
     pub(crate) heeded: Heeded,
+    /// Its signals that wait here until the body takes them.
+    pub(crate) waiting: Waiting,
 }
 
 /// One thread of a deputy.
@@ -197,6 +202,10 @@ pub(crate) struct Job {
     pub(crate) leases: Leases,
     /// Number of the last departure.
     pub(crate) departures: AtomicU64,
+    /// Of signals that wait here.
+    pub(crate) news: News,
+    /// Number of the last signal that the host was told of.
+    signals: Mutex<u64>,
     orders: Mutex<Vec<Order>>,
     control: Mutex<Option<lane::Sender>>,
 }
@@ -219,6 +228,8 @@ impl Job {
             inspector: Inspector::default(),
             leases: Leases::default(),
             departures: 0.into(),
+            news: News::default(),
+            signals: Mutex::new(0),
             orders: Mutex::new(Vec::new()),
             control: Mutex::new(None),
         })
@@ -261,6 +272,15 @@ impl Job {
                 tracing::debug!("tell the host {message:?}: {error}");
             }
         }
+    }
+
+    /// Tells the host of a signal for `deputy` by the message made for its number.
+    pub(crate) fn tell_signal(&self, deputy: &Deputy, message: impl FnOnce(u64) -> ToHost) {
+        let mut last = lock(&self.signals);
+        *last += 1;
+        // In the order of their numbers: who has seen one has seen those before.
+        self.tell_host(&message(*last));
+        deputy.signals.store(*last, Ordering::SeqCst);
     }
 
     /// The thread of a deputy.

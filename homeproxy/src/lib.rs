@@ -51,6 +51,7 @@ mod requests;
 pub mod setup;
 mod stats;
 mod tracer;
+mod waiting;
 
 use std::io::Write;
 use std::sync::Arc;

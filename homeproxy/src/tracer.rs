@@ -29,6 +29,7 @@ use sys::{pidfd, stub};
 
 use crate::job::{Deputy, DeputyThread, GONE, Job, Order, lock};
 use crate::setup::{HOME_NODE, Setup};
+use crate::waiting::Waiting;
 use departing::Departing;
 use ending::Ending;
 use exiting::Held;
@@ -90,7 +91,6 @@ pub(crate) struct Tracer {
     shortenings: Shortenings,
     /// How often all processes are moved, and when next.
     shuffle: Option<(Duration, Instant)>,
-    next_signal: u64,
 }
 
 type Result<T> = std::io::Result<T>;
@@ -121,7 +121,6 @@ impl Tracer {
                 let interval = Duration::from_millis(ms);
                 (interval, Instant::now() + interval)
             }),
-            next_signal: 1,
         };
         tracer.adopt(setup.target, setup.target, None);
         job.journal.born(setup.target, None, HOME_NODE);
@@ -332,6 +331,7 @@ impl Tracer {
                 proc_files: parent.deputy.proc_files.inherit(),
                 heeded: Default::default(),
                 kept: Default::default(),
+                waiting: Waiting::new(parent.deputy.waiting.set()),
             })
         };
         let pid = deputy.pid;
@@ -486,6 +486,12 @@ impl Tracer {
         if own || signal == libc::SIGSTOP || is_own_fault(signal, &info) {
             return ptrace::resume(tid, signal);
         }
+        if thread.deputy.waiting.has(signal) {
+            // This thread does not block it yet. Blocked, it waits again.
+            let mask = ptrace::signal_mask(tid)? | thread.deputy.waiting.set();
+            ptrace::set_signal_mask(tid, mask)?;
+            return ptrace::resume(tid, signal);
+        }
         // A process-directed signal goes to the leader if that is alive.
         const SI_TKILL: i32 = -6;
         let code = i32::from_ne_bytes([info[8], info[9], info[10], info[11]]);
@@ -495,15 +501,12 @@ impl Tracer {
             0
         };
         let pid = tracee.pid;
-        let seq = self.next_signal;
-        self.next_signal += 1;
-        self.job.tell_host(&ToHost::Signal {
+        self.job.tell_signal(&thread.deputy, |seq| ToHost::Signal {
             pid,
             tid: target,
             seq,
             info,
         });
-        thread.deputy.signals.store(seq, Ordering::SeqCst);
         ptrace::resume(tid, 0)
     }
 
@@ -564,6 +567,10 @@ impl Tracer {
             }
             Order::Running { pid } => {
                 self.moved(pid, &Ok(()));
+                Ok(())
+            }
+            Order::HoldSignals { pid } => {
+                self.hold_signals(pid);
                 Ok(())
             }
             Order::Remains { pid, reason } => self.remains(pid, &reason),

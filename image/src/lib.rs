@@ -10,6 +10,7 @@ pub mod files;
 pub mod inject;
 pub mod limits;
 pub mod maps;
+mod pending;
 pub mod postcopy;
 pub mod rebuild;
 mod remake;

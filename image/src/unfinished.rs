@@ -11,7 +11,9 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use sys::ptrace::{self, Registers};
 use sys::vm;
@@ -158,7 +160,8 @@ pub fn stack_pointer(tid: i32) -> Option<u64> {
 }
 
 /// How long a sleeping thread has not run: by the scheduler's clock, which both
-/// threads' entries in `/proc/TID/sched` show.
+/// threads' entries in `/proc/TID/sched` show. Each processor has a clock of its
+/// own, so it is read where that thread has run.
 fn waited_ns(tid: i32) -> Option<u64> {
     let last_run_ns = |whose: &str| {
         let text = fs::read_to_string(format!("/proc/{whose}/sched")).ok()?;
@@ -169,10 +172,29 @@ fn waited_ns(tid: i32) -> Option<u64> {
         let milliseconds: u64 = milliseconds.parse().ok()?;
         Some(milliseconds * 1_000_000 + rest.parse::<u64>().ok()?)
     };
-    let then = last_run_ns(&tid.to_string())?;
+    let processor = processor_of(tid)?;
+    let ourselves = Pid::from_raw(0);
+    let own = sched_getaffinity(ourselves).ok()?;
+    let mut there = CpuSet::new();
+    there.set(processor).ok()?;
+    sched_setaffinity(ourselves, &there).ok()?;
     // The scheduler notes its own time when it is entered.
     std::thread::yield_now();
-    last_run_ns("thread-self")?.checked_sub(then)
+    let (now, then) = (last_run_ns("thread-self"), last_run_ns(&tid.to_string()));
+    // Can fail only if the processor is being taken away.
+    let _ = sched_setaffinity(ourselves, &own);
+    if processor_of(tid)? != processor {
+        // It has woken up.
+        return None;
+    }
+    now?.checked_sub(then?)
+}
+
+/// Processor on which thread `tid` runs or has run last: field 39 of its stat.
+fn processor_of(tid: i32) -> Option<usize> {
+    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(36)?.parse().ok()
 }
 
 /// Whether the call writes the bytes at its second argument, as many as its

@@ -44,6 +44,29 @@ pub(crate) static QUEUE_SIGNAL: Row = row(
     "rt_tgsigqueueinfo",
     &[Arg::Int, Arg::Int, Arg::Int, Arg::In(Size::Bytes(128))],
 );
+/// rt_sigqueueinfo: the same to the deputy.
+pub(crate) static QUEUE_PROCESS_SIGNAL: Row = row(
+    libc::SYS_rt_sigqueueinfo,
+    "rt_sigqueueinfo",
+    &[Arg::Int, Arg::Int, Arg::In(Size::Bytes(128))],
+);
+/// rt_sigpending: which signals wait for the deputy's thread.
+pub(crate) static PENDING: Row = row(
+    libc::SYS_rt_sigpending,
+    "rt_sigpending",
+    &[Arg::Out(Size::Bytes(8)), Arg::Int],
+);
+/// rt_sigtimedwait: takes a pending signal with its details; the time is argument 2.
+pub(crate) static TAKE_DETAILS: Row = row(
+    libc::SYS_rt_sigtimedwait,
+    "rt_sigtimedwait",
+    &[
+        Arg::In(Size::Bytes(8)),
+        Arg::Out(Size::Bytes(128)),
+        Arg::In(Size::Bytes(16)),
+        Arg::Int,
+    ],
+);
 /// rt_sigtimedwait: takes a pending signal; the time is argument 2.
 pub(crate) static TAKE_SIGNAL: Row = row(
     libc::SYS_rt_sigtimedwait,

@@ -30,6 +30,7 @@ use crate::kept::Kept;
 use crate::procfs::OpenFiles;
 use crate::readahead::Heeded;
 use crate::setup::HOME_NODE;
+use crate::waiting::{self, Waiting};
 
 /// Longest time until all threads of a process stand still. One that has made a
 /// child by vfork does not before the child executes a program.
@@ -250,6 +251,12 @@ impl Tracer {
         })?;
         let untouched = |error| still_whole(pid, error);
         let mut image = capture::running(&stopped, &mut surroundings).map_err(untouched)?;
+        // Those wait in the deputy, which tells of them when the body is there.
+        image.held = waiting::of_process(pid, true);
+        let held = image.held;
+        image
+            .pending
+            .retain(|signal| held & 1 << (signal.number().clamp(1, 64) - 1) == 0);
         image.departure = self.job.departures.fetch_add(1, Ordering::SeqCst) + 1;
         let step = |doing| ImageError::step(doing, pid);
         let pidfd = pidfd::open(pid)
@@ -282,6 +289,7 @@ impl Tracer {
             }))),
             heeded: Heeded::default(),
             proc_files,
+            waiting: Waiting::new(held),
         });
         let mut made = HashMap::new();
         for (thread, (window, slot)) in stopped.iter().zip(slots) {
@@ -293,7 +301,7 @@ impl Tracer {
             lock(&self.job.threads).insert(tid, Arc::clone(&thread));
             if let Some(tracee) = self.tracees.get_mut(&tid) {
                 tracee.thread = Some(thread);
-                tracee.own_mask = Some(0);
+                tracee.own_mask = Some(held);
                 tracee.signals = Signals::Release;
             }
             // ESRCH: it has ended, which is seen next.

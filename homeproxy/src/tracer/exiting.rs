@@ -46,13 +46,19 @@ impl Tracer {
         self.held = Some(Held { tid, status, until });
         let mut info = [0; 128];
         info[..4].copy_from_slice(&libc::SIGKILL.to_ne_bytes());
-        self.job.tell_host(&ToHost::Signal {
-            pid: self.command,
-            tid: 0,
-            seq: self.next_signal,
-            info,
-        });
-        self.next_signal += 1;
+        let thread = self
+            .tracees
+            .get(&self.command)
+            .and_then(|t| t.thread.clone());
+        if let Some(thread) = thread {
+            let pid = self.command;
+            self.job.tell_signal(&thread.deputy, |seq| ToHost::Signal {
+                pid,
+                tid: 0,
+                seq,
+                info,
+            });
+        }
         Ok(())
     }
 

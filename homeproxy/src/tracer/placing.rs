@@ -14,6 +14,7 @@ use super::{Result, Tracer, home_options};
 use crate::job::{Captured, Contents, Deputy, DeputyThread, EXECUTED, GONE, Place, STAYS, lock};
 use crate::procfs::OpenFiles;
 use crate::setup::HOME_NODE;
+use crate::waiting::{self, Waiting};
 
 impl Tracer {
     /// An execve has succeeded.
@@ -87,7 +88,13 @@ impl Tracer {
                 reason: self.job.home_reason.clone(),
             });
         }
-        let image = capture::after_exec(pid, &self.job.digests)?;
+        let mut image = capture::after_exec(pid, &self.job.digests)?;
+        // Timers end with an execve, signalfds need not.
+        image.held = match caller {
+            Some(caller) if caller.deputy.waiting.set() == 0 => 0,
+            _ => waiting::of_process(pid, false),
+        };
+        let waiting = Waiting::new(image.held);
         let mut pages = Vec::with_capacity(image.page_bytes() as usize);
         capture::pages(&image, pid, &mut pages)?;
         self.job.mapped.offer(pid, &image);
@@ -122,6 +129,7 @@ impl Tracer {
             proc_files,
             heeded: Default::default(),
             kept: Default::default(),
+            waiting,
         });
         for signal in signals {
             // Sent again, so that it stops the deputy and is passed on.

@@ -10,6 +10,7 @@ mod masked;
 mod other_memory;
 mod sigwait;
 mod vmsplice;
+mod waiting;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -54,6 +55,10 @@ pub(crate) fn handle(
         }
         libc::SYS_vmsplice => vmsplice::vmsplice(worker, thread, row, args),
         libc::SYS_ioctl => control::control(worker, thread, row, args),
+        libc::SYS_signalfd | libc::SYS_signalfd4 | libc::SYS_timer_create => {
+            waiting::hold(worker, thread, row, args)
+        }
+        libc::SYS_rt_sigpending => waiting::pending(worker, thread, args),
         libc::SYS_rt_sigtimedwait => sigwait::wait(worker, thread, args),
         libc::SYS_prctl => prctl(worker, thread, row, args),
         _ => worker.home(thread, row, args),

@@ -318,7 +318,7 @@ impl Tracer {
         lane::fault::point("capture")
             .map_err(ImageError::step("look into the threads", process.pid))?;
         let mut image = capture::running(&stopped, &mut surroundings)?;
-        for waiting in &mut image.pending {
+        image.pending.retain_mut(|waiting| {
             let word = |at: usize| {
                 let mut word = [0; 4];
                 word.copy_from_slice(&waiting.info[at..at + 4]);
@@ -326,11 +326,17 @@ impl Tracer {
             };
             // Ours come from outside the namespace, which shows as pid 0.
             let (signal, code, sender) = (word(0), word(8), word(16));
-            let is_ours = sender == 0 && (code == signals::SI_USER || code == signals::SI_TKILL);
-            if is_ours && let Some(info) = signals::take_incoming(process, signal) {
-                waiting.info = info;
+            let is_plain = code == signals::SI_USER || code == signals::SI_TKILL;
+            let is_ours = sender == 0 && is_plain;
+            let sent = is_ours.then(|| signals::take_incoming(process, signal));
+            match sent.flatten() {
+                Some(info) => waiting.info = info,
+                // It waits at home.
+                None if is_plain && process.holds(signal) => return false,
+                None => {}
             }
-        }
+            true
+        });
         Ok(image)
     }
 
