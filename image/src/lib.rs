@@ -16,6 +16,7 @@ pub mod rebuild;
 mod remake;
 pub mod restore;
 pub mod schema;
+pub mod socket_limit;
 mod survey;
 pub mod unfinished;
 pub mod vectors;

@@ -20,6 +20,7 @@ use sys::vm;
 
 use crate::capture::from_words;
 use crate::schema::Thread;
+use crate::socket_limit::{Direction, Limited, Socket};
 use crate::vectors::{Read, Vectors};
 
 /// A call under way.
@@ -88,9 +89,14 @@ fn form(nr: u32, args: &[u64; 6]) -> Option<(usize, Form)> {
     is_relative.then_some((*at, *form))
 }
 
-/// Whether the call may wait for a time.
+/// Whether the call may wait for a time that it is told.
 pub fn is_timed(nr: u32) -> bool {
     CALLS.iter().any(|(call, ..)| *call == i64::from(nr))
+}
+
+/// Whether the call may wait for a time, also one that its socket has.
+pub fn is_limited(nr: u32) -> bool {
+    is_timed(nr) || Direction::of(nr).is_some()
 }
 
 /// Now, CLOCK_MONOTONIC in nanoseconds.
@@ -138,15 +144,30 @@ pub fn of_blocked(tid: i32) -> Option<Unfinished> {
     let text = fs::read_to_string(format!("/proc/{tid}/syscall")).ok()?;
     let mut words = text.split_whitespace();
     let nr: u32 = words.next()?.parse().ok()?;
-    if !is_timed(nr) {
+    if !is_limited(nr) {
         return None;
     }
     let mut args = [0; 6];
     for arg in &mut args {
         *arg = hexadecimal(words.next()?)?;
     }
-    let waited = waited_ns(tid).unwrap_or(0);
-    of_call(tid, nr, &args, now_ns().saturating_sub(waited))
+    let since_ns = || now_ns().saturating_sub(waited_ns(tid).unwrap_or(0));
+    if form(nr, &args).is_some()
+        && let Some(wait) = of_call(tid, nr, &args, since_ns())
+    {
+        return Some(wait);
+    }
+    let limit = Socket::of(tid, nr, args[0])?.limit()?;
+    of_socket(nr, limit, since_ns())
+}
+
+/// The wait of a call that began at `since_ns` on a socket with this limit.
+pub fn of_socket(nr: u32, limit: Duration, since_ns: u64) -> Option<Unfinished> {
+    let deadline_ns = since_ns.checked_add(limit.as_nanos().try_into().ok()?)?;
+    Some(Unfinished {
+        nr,
+        rest: Rest::Until(deadline_ns),
+    })
 }
 
 fn hexadecimal(word: &str) -> Option<u64> {
@@ -376,12 +397,27 @@ fn stand_before_write(tid: i32, regs: &mut Registers) -> Option<Unfinished> {
     Some(unfinished)
 }
 
+/// For a call that waits as long as its socket says: the socket with what is left.
+fn limit_socket(tid: i32, unfinished: &Unfinished, args: &[u64; 6]) -> Option<Limited> {
+    let Rest::Until(deadline_ns) = unfinished.rest else {
+        return None;
+    };
+    if form(unfinished.nr, args).is_some() {
+        return None;
+    }
+    let socket = Socket::of(tid, unfinished.nr, args[0])?;
+    let left = Duration::from_nanos(deadline_ns.saturating_sub(now_ns()));
+    Limited::to(socket, left)
+}
+
 /// Traced threads that make an interrupted call again, in shortened form.
 #[derive(Default)]
 pub struct Shortenings(HashMap<i32, Running>);
 
 struct Running {
     unfinished: Unfinished,
+    /// The rest of the wait is the limit of its socket.
+    limited: Option<Limited>,
     /// Arguments that the program gave.
     own: [u64; 6],
     /// Done before.
@@ -402,7 +438,15 @@ impl Shortenings {
         if !is_about_to_call(&regs, unfinished.nr) {
             return ptrace::resume(tid, 0);
         }
-        let shortened = shorten(&unfinished, &own, regs.rsp, now_ns(), &memory_of(tid));
+        let limited = limit_socket(tid, &unfinished, &own);
+        let shortened = match &limited {
+            Some(_) => Some(Shortened {
+                args: own,
+                memory: None,
+                done: 0,
+            }),
+            None => shorten(&unfinished, &own, regs.rsp, now_ns(), &memory_of(tid)),
+        };
         let Some(shortened) = shortened.filter(|shortened| shortened.put(tid)) else {
             if let Rest::Written(done) = unfinished.rest {
                 return_from_call(&mut regs, done);
@@ -416,6 +460,7 @@ impl Shortenings {
             tid,
             Running {
                 unfinished,
+                limited,
                 own,
                 done: shortened.done,
                 inside: false,
@@ -456,6 +501,7 @@ impl Shortenings {
         let Some(running) = self.0.remove(&tid) else {
             return Ok(None);
         };
+        drop(running.limited);
         let mut regs = ptrace::registers(tid)?;
         set_arguments(&mut regs, &running.own);
         let is_over = running.inside && !RESTARTS.contains(&(regs.rax as i64));

@@ -78,6 +78,30 @@ pub(crate) static TAKE_SIGNAL: Row = row(
         Arg::Int,
     ],
 );
+/// getsockopt with a value of sixteen bytes.
+pub(crate) static GET_OPTION: Row = row(
+    libc::SYS_getsockopt,
+    "getsockopt",
+    &[
+        Arg::Fd,
+        Arg::Int,
+        Arg::Int,
+        Arg::Out(Size::Bytes(16)),
+        Arg::InOut(Size::Bytes(4)),
+    ],
+);
+/// setsockopt, likewise.
+pub(crate) static SET_OPTION: Row = row(
+    libc::SYS_setsockopt,
+    "setsockopt",
+    &[
+        Arg::Fd,
+        Arg::Int,
+        Arg::Int,
+        Arg::In(Size::Bytes(16)),
+        Arg::Int,
+    ],
+);
 /// fstat, to learn what kind of thing a descriptor is.
 pub(crate) static STATUS: Row = row(
     libc::SYS_fstat,

@@ -83,7 +83,7 @@ guests! {
         process_state registers rlimits rows_attributes rows_data rows_gone rows_host rows_ids rows_ipc
         rows_keys rows_mounts rows_notify rows_paths rows_prctl rows_processes rows_sched rows_security signal_child signal_default signal_fault signal_fd signal_group
         signal_handler signal_mask signal_restart signal_siginfo signal_stack signal_storm
-        socket_tcp socket_udp socket_unix spawn stack_growth static_libc static_pie static_raw
+        socket_tcp socket_timeout socket_udp socket_unix spawn stack_growth static_libc static_pie static_raw
         threads_cancel threads_end threads_fork threads_ids threads_io threads_sync timer_overrun tty vfork_exec
         write_vectors;
     needs_home:
