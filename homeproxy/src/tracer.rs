@@ -116,7 +116,7 @@ impl Tracer {
             expected: HashMap::new(),
             departing: HashMap::new(),
             movers: HashMap::new(),
-            shortenings: Shortenings::default(),
+            shortenings: Shortenings::new(|_| true),
             shuffle: setup.shuffle_ms.map(|ms| {
                 let interval = Duration::from_millis(ms);
                 (interval, Instant::now() + interval)

@@ -7,7 +7,7 @@ use crate::files::FileIdentity;
 use crate::unfinished::Unfinished;
 
 /// Version of the image's layout; another one is refused.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 /// Most bytes an encoded image may have, its pages apart.
 pub const IMAGE_BYTES_MAX: usize = 16 << 20;
 /// Most bytes of pages that come with an image.

@@ -132,6 +132,13 @@ impl Worker {
             (true, nr) if unfinished::is_limited(nr) => Some(unfinished::now_ns()),
             _ => None,
         };
+        // Some are told in place how much time is left, which is then nothing that they began with.
+        let wait = since_ns
+            .filter(|_| unfinished::is_told_in_place(notified.nr as u32))
+            .and_then(|since_ns| {
+                let nr = notified.nr as u32;
+                unfinished::of_call(thread.outer, nr, &notified.args, since_ns)
+            });
         self.started = (self.host.observed && notified.is_native()).then(Instant::now);
         let verdict = self.decide(&thread, pool, notified);
         readahead::after(self, &thread);
@@ -140,7 +147,7 @@ impl Worker {
             (Verdict::Answer(result), Some(since_ns))
                 if RESTART_CODES.contains(result) && thread.process.is_leaving() =>
             {
-                unfinished::of_call(thread.outer, nr, args, since_ns)
+                wait.or_else(|| unfinished::of_call(thread.outer, nr, args, since_ns))
                     .or_else(|| socket_limit::wait(self, &thread, nr, args, since_ns))
             }
             _ => None,

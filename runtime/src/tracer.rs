@@ -86,7 +86,7 @@ impl Tracer {
             leaders: HashMap::new(),
             leaving: HashMap::new(),
             recall_later: HashSet::new(),
-            shortenings: Shortenings::default(),
+            shortenings: Shortenings::new(is_executed_here),
         })
     }
 
@@ -270,8 +270,7 @@ impl Tracer {
                 self.deliver_waiting(&process);
                 for ((outer, tid), thread) in body.threads.into_iter().zip(&image.threads) {
                     // Calls that go home are shortened when they are notified.
-                    let own = thread.unfinished.filter(|wait| is_executed_here(wait.nr));
-                    if let Err(error) = self.shortenings.resume(outer, own) {
+                    if let Err(error) = self.shortenings.resume(outer, thread.unfinished) {
                         tracing::debug!("start thread {tid} of body {pid}: {error}");
                     }
                 }
@@ -410,7 +409,7 @@ impl Tracer {
         }
         let takes = lock(&thread.state).takes.take();
         let had_business = takes.is_some() || lock(&thread.state).suspend.is_some();
-        let wait = self.shortenings.end(outer)?;
+        let mut wait = self.shortenings.end(outer)?;
         if !had_business && self.hold(outer, &thread, wait)? {
             return Ok(());
         }
@@ -434,6 +433,7 @@ impl Tracer {
                 regs.rdi = temporary.at;
                 regs.rsi = 8;
                 ptrace::set_registers(outer, &regs)?;
+                wait = Some(Unfinished::suspension(temporary.mask));
             }
         }
         if had_business {
@@ -758,7 +758,7 @@ impl Tracer {
             ToHost::Freeze { pid } => self.freeze(pid),
             ToHost::Thaw { pid } => {
                 for outer in self.frozen.remove(&pid).unwrap_or_default() {
-                    let _ = ptrace::resume(outer, 0);
+                    let _ = self.shortenings.go_on(outer);
                 }
             }
             ToHost::CallHome { pid } => self.recall(pid),

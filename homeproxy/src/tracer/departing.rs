@@ -117,11 +117,14 @@ impl Tracer {
         let Some(departing) = self.departing.get_mut(&pid) else {
             return Ok(false);
         };
-        if has_due_signal(tid) {
+        let mask = unfinished::with_mask(tid, unfinished)?.and_then(|wait| wait.mask);
+        if has_due_signal(tid, mask) {
             // A call that it interrupts must see it here.
             return Ok(false);
         }
-        let unfinished = self.shortenings.interrupted(tid)?.or(unfinished);
+        let known = unfinished.or(departing.unfinished.get(&tid).copied());
+        let unfinished = self.shortenings.interrupted(tid)?.or(known);
+        let unfinished = unfinished::with_mask(tid, unfinished)?;
         departing.held.insert(tid);
         departing
             .unfinished
@@ -312,15 +315,17 @@ impl Tracer {
     }
 }
 
-/// Whether a signal waits that the thread does not block.
-fn has_due_signal(tid: i32) -> bool {
+/// Whether a signal waits that the thread does not block; `mask`: in the call
+/// that it was interrupted in.
+fn has_due_signal(tid: i32, mask: Option<u64>) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
     let set = |name| {
         capture::status_field(&status, name)
             .and_then(|hex| u64::from_str_radix(hex, 16).ok())
             .unwrap_or(0)
     };
-    (set("SigPnd:") | set("ShdPnd:")) & !set("SigBlk:") != 0
+    let blocked = mask.unwrap_or_else(|| set("SigBlk:"));
+    (set("SigPnd:") | set("ShdPnd:")) & !blocked != 0
 }
 
 /// What has failed has changed nothing in process `pid`: it goes on here, unless

@@ -29,6 +29,7 @@ use super::{Result, Tracer};
 use crate::guest::{Process, Thread};
 use crate::host::{Decision, Host, Order, lock};
 use crate::pager::Stage;
+use crate::signals::Sets;
 use crate::{readahead, signals, stats};
 
 const ENOSYS: i64 = -(libc::ENOSYS as i64);
@@ -202,8 +203,10 @@ impl Tracer {
         if self.births.contains_key(&outer) {
             return Ok(false);
         }
-        let due = signals::sets(outer).is_some_and(|sets| sets.pending & !sets.blocked != 0);
-        if due {
+        let waiting = unfinished::with_mask(outer, unfinished)?;
+        let mask = waiting.and_then(|wait| wait.mask);
+        let due = |sets: Sets| sets.pending & !mask.unwrap_or(sets.blocked) != 0;
+        if signals::sets(outer).is_some_and(due) {
             // A call that it interrupts must see it here.
             return Ok(false);
         }
@@ -225,10 +228,12 @@ impl Tracer {
             (state.interrupted.take(), state.arrived.take())
         };
         let known = unfinished
+            .filter(|_| own.is_none())
             .or(interrupted)
             .or(arrived)
             .or(leaving.waits.remove(&outer));
         let unfinished = self.shortenings.interrupted(outer)?.or(known);
+        let unfinished = unfinished::with_mask(outer, unfinished)?;
         leaving.held.insert(outer, unfinished);
         self.leave_if_still(pid);
         Ok(true)
