@@ -144,7 +144,7 @@ fn guess(row: &Row, args: &[u64; 6], at: usize, plain: Resolved) -> Resolved {
         // Every option is a flat value, but the ones listed; of the length given
         // or less, which only the kernel knows.
         nr::SETSOCKOPT => resolved.args[at] = Arg::InSome(Size::Arg(4)),
-        nr::GETSOCKOPT => resolved.args[at] = Arg::Out(Size::At(4)),
+        nr::GETSOCKOPT => resolved.args[at] = Arg::OutSome(Size::At(4)),
         nr::IOCTL => match ioctl::encoded(args[1] as u32) {
             Ok(arg) => {
                 resolved.args[at] = arg;

@@ -148,6 +148,9 @@ pub enum Arg {
     InSomeHead(Size, u32),
     /// Bytes the kernel writes, all of them, when the call succeeds.
     Out(Size),
+    /// Bytes the kernel may write some of: the others stay as they are, unless
+    /// they cannot be read.
+    OutSome(Size),
     /// Bytes the kernel reads and writes, or writes only sometimes.
     InOut(Size),
     /// As `InOut`, copied back also when the call fails.

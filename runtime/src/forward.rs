@@ -94,6 +94,12 @@ fn go_on_with(
     }
 }
 
+/// What the user is told of a call that cannot be sent home.
+fn called(row: &Row, reason: &str) -> String {
+    let why = reason.trim_start_matches("brings the process home: ");
+    format!("{} ({why})", row.name)
+}
+
 impl Worker {
     pub(crate) fn new(host: Arc<Host>) -> Worker {
         Worker {
@@ -341,7 +347,7 @@ impl Worker {
         match self.call.marshal(row, args, memory) {
             Ok(()) => {}
             Err(MarshalError::Errno(Errno(errno))) => return Verdict::Answer(-i64::from(errno)),
-            Err(MarshalError::GoHome(reason)) => return self.go_home(thread, reason),
+            Err(MarshalError::GoHome(reason)) => return self.go_home(thread, &called(row, reason)),
         }
         let began_ns = unfinished::now_ns();
         match self.roundtrip(thread, kind, memory, temporary, true) {
@@ -406,7 +412,7 @@ impl Worker {
         match self.call.marshal(row, args, memory) {
             Ok(()) => self.roundtrip(thread, Kind::Call, memory, None, false),
             Err(MarshalError::Errno(Errno(errno))) => Verdict::Answer(-i64::from(errno)),
-            Err(MarshalError::GoHome(reason)) => self.go_home(thread, reason),
+            Err(MarshalError::GoHome(reason)) => self.go_home(thread, &called(row, reason)),
         }
     }
 

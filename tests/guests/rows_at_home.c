@@ -6,8 +6,10 @@
 #include <linux/bpf.h>
 #include <linux/io_uring.h>
 #include <linux/kcmp.h>
+#include <linux/mempolicy.h>
 #include <linux/perf_event.h>
 #include <linux/userfaultfd.h>
+#include <sys/prctl.h>
 #include <sys/shm.h>
 
 #define NOBODY 0x7ffffffe
@@ -208,9 +210,10 @@ static void of_another(void)
     SHOW(RAW(kcmp, getpid(), child, KCMP_FS, 0, 0) > 0);
     SHOW(RAW(kcmp, getpid(), child, KCMP_VM, 0, 0) > 0);
     TRY(kcmp, getpid(), child, KCMP_FILE, 1, 1);
-    for (int type = KCMP_FILES; type <= KCMP_SYSVSEM; type++) {
-        EQUAL(RAW(kcmp, getpid(), getpid(), type, 0, 0), 0);
-        CHECK(RAW(kcmp, getpid(), child, type, 0, 0) != -1);
+    static const int types[] = {KCMP_FILES, KCMP_FS, KCMP_SIGHAND, KCMP_IO, KCMP_SYSVSEM};
+    for (size_t at = 0; at < sizeof types / sizeof *types; at++) {
+        EQUAL(RAW(kcmp, getpid(), getpid(), types[at], 0, 0), 0);
+        CHECK(RAW(kcmp, getpid(), child, types[at], 0, 0) != -1);
     }
     TRY(kcmp, getpid(), child, KCMP_EPOLL_TFD, 1, WILD);
     TRY(kcmp, getpid(), child, KCMP_EPOLL_TFD, 1, (&(uint32_t[3]){1, 1, 0}));
@@ -265,7 +268,7 @@ static void numa(void)
     TRY(mbind, at, PAGE, 77, nodes, 64, 0);
     TRY(set_mempolicy_home_node, at, PAGE, 0, 0);
     TRY(set_mempolicy_home_node, at, PAGE, 5000, 0);
-    TRY(get_mempolicy, &policy, NULL, 0, at, 2 /* MPOL_F_ADDR */);
+    TRY(get_mempolicy, &policy, NULL, 0, at, MPOL_F_ADDR);
     SHOW(policy);
     void *pages[2] = {at, at + PAGE};
     int status[2] = {77, 77}, to[2] = {0, 0};
@@ -274,6 +277,8 @@ static void numa(void)
     SHOW(status[1]);
     TRY(move_pages, 0, 1, pages, to, status, 0x100);
     TRY(move_pages, NOBODY, 1, pages, to, status, 0);
+    TRY(get_mempolicy, &policy, nodes, 1024, NULL, MPOL_F_MEMS_ALLOWED);
+    SHOW(nodes[0]);
     TRY(migrate_pages, 0, 64, nodes, nodes);
     TRY(migrate_pages, NOBODY, 64, nodes, nodes);
     TRY(migrate_pages, 0, 64, WILD, nodes);
@@ -327,10 +332,10 @@ static void kexec(void)
 
 static void of_the_layout(void)
 {
-    TRY(prctl, 35 /* PR_SET_MM */, 77, 0, 0, 0);
-    TRY(prctl, 59 /* PR_SET_SYSCALL_USER_DISPATCH */, 77, 0, 0, 0);
-    TRY(prctl, 62 /* PR_SCHED_CORE */, 77, 0, 0, 0);
-    TRY(prctl, 22 /* PR_SET_SECCOMP */, 77, 0, 0, 0);
+    TRY(prctl, PR_SET_MM, 77, 0, 0, 0);
+    TRY(prctl, PR_SET_SYSCALL_USER_DISPATCH, 77, 0, 0, 0);
+    TRY(prctl, PR_SCHED_CORE, 77, 0, 0, 0);
+    TRY(prctl, PR_SET_SECCOMP, 77, 0, 0, 0);
 }
 
 static void names_of_systems(void)

@@ -6,6 +6,16 @@
 #include <sys/sem.h>
 #include <sys/shm.h>
 
+#ifndef MSG_STAT_ANY
+#define MSG_STAT_ANY 13
+#endif
+#ifndef SHM_STAT_ANY
+#define SHM_STAT_ANY 15
+#endif
+#ifndef SEM_STAT_ANY
+#define SEM_STAT_ANY 20
+#endif
+
 struct letter {
     long type;
     char text[16];
@@ -52,7 +62,7 @@ static void messages(void)
     SHOW(info.msgmax);
     CHECK(RAW(msgctl, 0, MSG_INFO, &info) >= 0);
     TRY(msgctl, -1, MSG_STAT, &state);
-    TRY(msgctl, -1, 13 /* MSG_STAT_ANY */, &state);
+    TRY(msgctl, -1, MSG_STAT_ANY, &state);
     TRY(msgctl, queue, 77, &state);
     TRY(msgctl, queue, IPC_RMID, NULL);
     TRY(msgctl, queue, IPC_RMID, NULL);
@@ -60,16 +70,12 @@ static void messages(void)
 
 static void semaphores(void)
 {
-    unsigned short values[3] = {1, 2, 3};
     struct semid_ds state;
     int set = (int)TRY_SOME(semget, IPC_PRIVATE, 3, 0600 | IPC_CREAT);
     TRY(semget, IPC_PRIVATE, -1, 0600);
     TRY(semget, 0x7e57ab1e, 1, 0600);
-    TRY(semctl, set, 0, SETALL, values);
-    memset(values, 0, sizeof values);
-    TRY(semctl, set, 0, GETALL, values);
-    show_bytes("values", values, sizeof values);
-    TRY(semctl, set, 0, GETALL, WILD);
+    TRY(semctl, set, 0, SETVAL, 1);
+    TRY(semctl, set, 1, SETVAL, 2);
     TRY(semctl, set, 1, GETVAL);
     TRY(semctl, set, 1, SETVAL, 40000);
     TRY(semctl, set, 9, GETVAL);
@@ -85,7 +91,7 @@ static void semaphores(void)
     SHOW(info.semmsl);
     CHECK(RAW(semctl, 0, 0, SEM_INFO, &info) >= 0);
     TRY(semctl, -1, 0, SEM_STAT, &state);
-    TRY(semctl, -1, 0, 20 /* SEM_STAT_ANY */, &state);
+    TRY(semctl, -1, 0, SEM_STAT_ANY, &state);
     TRY(semctl, set, 0, 77, 0);
     struct sembuf take = {0, -1, IPC_NOWAIT}, too_many[600], beyond = {9, 1, 0}, wait = {0, -5, 0};
     memset(too_many, 0, sizeof too_many);
@@ -120,6 +126,19 @@ static void semaphores(void)
     TRY(semop, set, &take, 1);
 }
 
+/* These bring the process home. */
+static void all_values(void)
+{
+    unsigned short values[3] = {1, 2, 3};
+    int set = (int)OKAY(semget(IPC_PRIVATE, 3, 0600 | IPC_CREAT));
+    TRY(semctl, set, 0, SETALL, values);
+    memset(values, 0, sizeof values);
+    TRY(semctl, set, 0, GETALL, values);
+    show_bytes("values", values, sizeof values);
+    TRY(semctl, set, 0, GETALL, WILD);
+    OKAY(semctl(set, 0, IPC_RMID));
+}
+
 static void segments(void)
 {
     struct shmid_ds state;
@@ -139,7 +158,7 @@ static void segments(void)
     CHECK(RAW(shmctl, 0, IPC_INFO, &info) >= 0);
     CHECK(RAW(shmctl, 0, SHM_INFO, &more) >= 0);
     TRY(shmctl, -1, SHM_STAT, &state);
-    TRY(shmctl, -1, 15 /* SHM_STAT_ANY */, &state);
+    TRY(shmctl, -1, SHM_STAT_ANY, &state);
     TRY(shmctl, segment, 77, &state);
     TRY(shmdt, NULL);
     TRY(shmdt, WILD);
@@ -228,5 +247,6 @@ int main(void)
     semaphores();
     segments();
     queues();
+    all_values();
     return ok("rows_ipc");
 }

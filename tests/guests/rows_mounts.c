@@ -5,6 +5,8 @@
 #include <sys/quota.h>
 #include <sys/statfs.h>
 
+/* Too new for some C libraries. */
+#define FSCONFIG_CMD_CREATE_EXCL 8
 #ifndef OPEN_TREE_CLONE
 #define OPEN_TREE_CLONE 1
 #endif
@@ -118,7 +120,7 @@ static void contexts(void)
     TRY(fsconfig, context, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0);
     TRY(fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
     TRY(fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
-    TRY(fsconfig, context, 8, NULL, NULL, 0);
+    TRY(fsconfig, context, FSCONFIG_CMD_CREATE_EXCL, NULL, NULL, 0);
     TRY(fsmount, context, 0x10, 0);
     int mounted = (int)TRY(fsmount, context, 1, 1);
     OKAY(close(context));

@@ -111,6 +111,12 @@ static void capabilities(void)
     });
 }
 
+static void filtered(void)
+{
+    TRY(prctl, PR_GET_SECCOMP, 0, 0, 0, 0);
+    TRY(prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0);
+}
+
 static void deaths(void)
 {
     int pipe_[2];
@@ -190,6 +196,7 @@ int main(void)
         give(set[at].name, set[at].code);
     names();
     capabilities();
+    filtered();
     deaths();
     reapers();
     personalities();

@@ -24,6 +24,8 @@ const STRING_STEP_BYTES: usize = 256;
 
 /// Longest string execve takes, with its NUL (`MAX_ARG_STRLEN`).
 const ARGUMENT_BYTES_MAX: usize = 128 << 10;
+/// Most bytes of a structure that the kernel fills as far as it has something.
+const CAPACITY_BYTES_MAX: u64 = 512 << 10;
 /// Pointers of an argument list that are read at a time.
 const POINTERS_STEP: u64 = 64;
 
@@ -176,6 +178,13 @@ impl Gather<'_> {
                 }
             }
             Arg::Out(size) => self.output(index, value, size),
+            Arg::OutSome(size) => {
+                self.both_ways(index, value, size, Rule::WHOLE)?;
+                match self.call.places[index] {
+                    Some(_) => Ok(()),
+                    None => self.output(index, value, size),
+                }
+            }
             Arg::InOut(size) => self.both_ways(index, value, size, Rule::WHOLE),
             Arg::InOutAny(size) => self.both_ways(index, value, size, Rule::ANY),
             Arg::Timeout(bytes) => self.both_ways(index, value, Size::Bytes(bytes), Rule::TIMEOUT),
@@ -643,8 +652,16 @@ impl Gather<'_> {
         let mut word = [0; 8];
         let width = usize::from(nested.count_bytes);
         word[..width].copy_from_slice(&self.call.input[count..count + width]);
-        let bytes = u64::from_le_bytes(word).saturating_mul(u64::from(nested.unit));
+        let mut bytes = u64::from_le_bytes(word).saturating_mul(u64::from(nested.unit));
         if flow == Flow::Counted {
+            // A capacity: a negative one has no room, and nobody fills one that is too large.
+            if bytes > i32::MAX as u64 {
+                bytes = 0;
+            } else if bytes > CAPACITY_BYTES_MAX {
+                bytes = CAPACITY_BYTES_MAX;
+                self.call.input[count..count + 4]
+                    .copy_from_slice(&(CAPACITY_BYTES_MAX as u32).to_le_bytes());
+            }
             let guest_at = at.wrapping_add(u64::from(nested.count));
             self.call
                 .copy_back(Place::Input(count), width, Rule::WHOLE, guest_at)?;
