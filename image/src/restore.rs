@@ -154,6 +154,7 @@ impl Returning<'_> {
     fn make_threads(&mut self, image: &Image) -> Result<(), ImageError> {
         for (own, thread) in self.threads.iter_mut().zip(&image.threads) {
             let mut maker = Maker::new(own.tid, own.place, own.slot);
+            maker.set_signal_stack(thread)?;
             maker.set_thread_state(thread)?;
         }
         Ok(())

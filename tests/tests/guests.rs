@@ -90,7 +90,7 @@ guests! {
     needs_home:
         namespaces own_filter rows_at_home rows_ioctl_home rows_network_home shared_memory shared_reading mmap_changes;
     sees_moves:
-        ahead_written clocks poll_select signal_timers;
+        ahead_written clocks poll_select rows_other_memory signal_timers;
     gap:
         ;
     seen_traced:

@@ -402,11 +402,8 @@ impl Gather<'_> {
         };
         let mut rule = Rule::WHOLE;
         let mut needed = bytes;
-        if let Size::At(length) = size {
-            // A length that comes back from a failed call too must stay as it is.
-            if !matches!(self.kinds[usize::from(length)], Arg::InOutAny(_)) {
-                bytes = bytes.min(CALL_BYTES_MAX as u64);
-            }
+        if let Size::At(_) = size {
+            bytes = bytes.min(CALL_BYTES_MAX as u64);
             rule = Rule::counted(0);
             // How much of it will be used nobody knows.
             needed = bytes.min(1);
