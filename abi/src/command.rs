@@ -44,6 +44,7 @@ pub(crate) mod nr {
     pub(crate) const QUOTACTL: u32 = 179;
     pub(crate) const GET_MEMPOLICY: u32 = 239;
     pub(crate) const KEYCTL: u32 = 250;
+    pub(crate) const KCMP: u32 = 312;
     pub(crate) const FSCONFIG: u32 = 431;
     pub(crate) const QUOTACTL_FD: u32 = 443;
     pub(crate) const LANDLOCK_ADD_RULE: u32 = 445;
@@ -63,6 +64,7 @@ pub(crate) const TABLES: &[(u32, &[Command])] = &[
     (nr::SYSFS, kernel::SYSFS),
     (nr::QUOTACTL, kernel::QUOTACTL),
     (nr::GET_MEMPOLICY, kernel::GET_MEMPOLICY),
+    (nr::KCMP, kernel::KCMP),
     (nr::FSCONFIG, kernel::FSCONFIG),
     (nr::LANDLOCK_ADD_RULE, kernel::LANDLOCK_ADD_RULE),
 ];
@@ -84,7 +86,7 @@ pub(crate) fn selector(nr: u32) -> Option<usize> {
     match nr {
         nr::IOCTL | nr::FCNTL | nr::SHMCTL | nr::MSGCTL => Some(1),
         nr::FSCONFIG | nr::QUOTACTL_FD | nr::LANDLOCK_ADD_RULE => Some(1),
-        nr::SETSOCKOPT | nr::GETSOCKOPT | nr::SEMCTL => Some(2),
+        nr::SETSOCKOPT | nr::GETSOCKOPT | nr::SEMCTL | nr::KCMP => Some(2),
         nr::PRCTL | nr::SYSFS | nr::KEYCTL | nr::QUOTACTL => Some(0),
         nr::GET_MEMPOLICY => Some(4),
         _ => None,
@@ -142,7 +144,7 @@ fn guess(row: &Row, args: &[u64; 6], at: usize, plain: Resolved) -> Resolved {
         // Every option is a flat value, but the ones listed; of the length given
         // or less, which only the kernel knows.
         nr::SETSOCKOPT => resolved.args[at] = Arg::InSome(Size::Arg(4)),
-        nr::GETSOCKOPT => resolved.args[at] = Arg::Out(Size::At(4)),
+        nr::GETSOCKOPT => resolved.args[at] = Arg::OutSome(Size::At(4)),
         nr::IOCTL => match ioctl::encoded(args[1] as u32) {
             Ok(arg) => {
                 resolved.args[at] = arg;

@@ -156,6 +156,11 @@ fn describe(arg: Arg) -> String {
         Arg::Str => "string".into(),
         Arg::In(size) => format!("in{}", bytes(size)),
         Arg::InSome(size) => format!("in{}, as far as mapped", bytes(size)),
+        Arg::OutSome(size) => format!("out{}, some of it", bytes(size)),
+        Arg::InSomeHead(size, head) => format!(
+            "in{}, as far as mapped, of which {head} bytes come back",
+            bytes(size)
+        ),
         Arg::Out(size) => format!("out{}", bytes(size)),
         Arg::InOut(size) | Arg::InOutAny(size) => format!("in/out{}", bytes(size)),
         Arg::Timeout(size) => format!("in/out{}", bytes(Size::Bytes(size))),

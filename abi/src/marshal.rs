@@ -268,6 +268,12 @@ impl Marshalled {
                 .split_at_checked(bytes)
                 .ok_or(Malformed("response cut short"))?;
             rest = after;
+            // A call that failed has mostly not come as far as to write.
+            let offset = range.offset.get() as usize;
+            let sent = self.input[..self.input_bytes].get(offset..offset + bytes);
+            if ret < 0 && sent == Some(piece) {
+                continue;
+            }
             // As in the kernel, what comes after a wild pointer is not written.
             if piece.is_empty() || wild && !guest.lenient {
                 continue;

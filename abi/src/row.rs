@@ -143,8 +143,14 @@ pub enum Arg {
     /// As `In`, but only as much as is mapped, the rest zeros (the data of
     /// `mount`).
     InSome(Size),
+    /// As `InSome`; the first n bytes are copied back whatever the result, where
+    /// they can be written.
+    InSomeHead(Size, u32),
     /// Bytes the kernel writes, all of them, when the call succeeds.
     Out(Size),
+    /// Bytes the kernel may write some of: the others stay as they are, unless
+    /// they cannot be read.
+    OutSome(Size),
     /// Bytes the kernel reads and writes, or writes only sometimes.
     InOut(Size),
     /// As `InOut`, copied back also when the call fails.

@@ -276,6 +276,15 @@ impl WireCall<'_> {
         self.space_bytes
     }
 
+    /// The first `bytes` bytes that argument `index` points at, if they are input.
+    pub fn input(&self, index: usize, bytes: usize) -> Option<&[u8]> {
+        if self.pointers & 1 << index == 0 {
+            return None;
+        }
+        let from = *self.args.get(index)? as usize;
+        self.input.get(from..from.checked_add(bytes)?)
+    }
+
     /// Bytes of `data` that [`place`](Self::place) fills.
     pub fn input_bytes(&self) -> usize {
         self.input.len()

@@ -83,6 +83,7 @@ fn job_with(mapped: Mapped, lanes_max: usize) -> Served {
         places: Mutex::new(vec![place.clone()]),
         signals: 0.into(),
         parent: 0.into(),
+        waiting: Default::default(),
         image: Mutex::new(None),
         has_begun: false.into(),
         proc_files: Default::default(),

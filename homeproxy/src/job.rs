@@ -11,6 +11,7 @@ use image::Image;
 use image::files::Digests;
 use image::postcopy::hot::LATER_BYTES_MIN;
 use lane::control::ToHome;
+use lane::control::ToHost;
 use sys::ready::Bell;
 use sys::window::{Slot, Window};
 
@@ -23,6 +24,7 @@ use crate::procfs::OpenFiles;
 use crate::readahead::Heeded;
 use crate::setup::Setup;
 use crate::tracer::moving::{Destination, Done};
+use crate::waiting::{News, Waiting};
 
 /// Result of a call that did not return: the process has executed another
 /// program, whose image can be fetched.
@@ -59,6 +61,8 @@ pub(crate) enum Order {
         to: Destination,
         done: Done,
     },
+    /// More signals of the process wait here from now on.
+    HoldSignals { pid: i32 },
     /// Its image is here.
     Return(Box<Returned>),
     /// A host is lost: end its guests.
@@ -131,6 +135,8 @@ pub(crate) struct Deputy {
     pub(crate) proc_files: OpenFiles,
     /// What has come of the host's words about files that are read ahead.
     pub(crate) heeded: Heeded,
+    /// Its signals that wait here until the body takes them.
+    pub(crate) waiting: Waiting,
 }
 
 /// One thread of a deputy.
@@ -184,6 +190,10 @@ pub(crate) struct Job {
     pub(crate) leases: Leases,
     /// Number of the last departure.
     pub(crate) departures: AtomicU64,
+    /// Of signals that wait here.
+    pub(crate) news: News,
+    /// Number of the last signal that the host was told of.
+    signals: Mutex<u64>,
     orders: Mutex<Vec<Order>>,
 }
 
@@ -200,6 +210,8 @@ impl Job {
             mapped: Mapped::within_limits(),
             leases: Leases::default(),
             departures: 0.into(),
+            news: News::default(),
+            signals: Mutex::new(0),
             orders: Mutex::new(Vec::new()),
             setup,
         }
@@ -214,6 +226,25 @@ impl Job {
     /// What was asked of the tracer, in order.
     pub(crate) fn take_orders(&self) -> Vec<Order> {
         std::mem::take(&mut lock(&self.orders))
+    }
+
+    /// Tells the host of `deputy` of a signal, by the message made for its number.
+    pub(crate) fn tell_signal(&self, deputy: &Deputy, message: impl FnOnce(u64) -> ToHost) {
+        let number = self.tell_host_of_signal(&deputy.host, message);
+        deputy.signals.store(number, Ordering::SeqCst);
+    }
+
+    /// The same for a host that has no deputy for the process yet. Returns the number.
+    pub(crate) fn tell_host_of_signal(
+        &self,
+        host: &Host,
+        message: impl FnOnce(u64) -> ToHost,
+    ) -> u64 {
+        let mut last = lock(&self.signals);
+        *last += 1;
+        // In the order of their numbers: who has seen one has seen those before.
+        host.tell(&message(*last));
+        *last
     }
 
     /// The thread of a deputy.

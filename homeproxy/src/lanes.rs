@@ -31,6 +31,7 @@ use crate::pages::{self, PagesError};
 use crate::procfs;
 use crate::readahead::{self, Reading};
 use crate::requests::{Belongs, Requests};
+use crate::waiting;
 
 /// Stack of a lane's thread, in bytes: buffers are on the heap.
 pub(crate) const LANE_STACK_BYTES: usize = 128 * 1024;
@@ -153,6 +154,10 @@ impl Server<'_> {
         if frame.kind == Kind::Bind {
             self.thread = self.job.thread_at(self.host, bound_thread(frame));
             self.reading.leave();
+            if let Some(thread) = self.thread.as_ref().filter(|t| t.deputy.waiting.set() != 0) {
+                // A child, which has its parent's signalfds.
+                waiting::watch(self.job, thread, &mut lock(&thread.slot));
+            }
             return Ok(());
         }
         if frame.kind == Kind::Part {
@@ -241,6 +246,10 @@ impl Server<'_> {
         if thread.is_over.load(Ordering::SeqCst) {
             return self.answer(frame, GONE, None);
         }
+        match waiting::wanted(&call) {
+            0 => waiting::mind(&thread.deputy, &call),
+            set => waiting::hold(self.job, thread, &mut slot, set),
+        }
         let result = match procfs::execute(self.job, thread, &mut slot, &call) {
             Some(result) => result,
             None => {
@@ -327,12 +336,13 @@ impl Server<'_> {
     /// The image of a process that has just executed a program, then its pages.
     fn image(&mut self, frame: &Frame<'_>, thread: &DeputyThread) -> Result<(), End> {
         // Its memory has been dropped by a batch that may still be under way.
-        let slot = lock(&thread.slot);
+        let mut slot = lock(&thread.slot);
         while !slot.wait(Some(LOOK_INTERVAL)) {
             if self.job.thread(thread.tid).is_none() {
                 break;
             }
         }
+        waiting::watch(self.job, thread, &mut slot);
         drop(slot);
         let Some(captured) = lock(&thread.deputy.image).clone() else {
             return self.answer(frame, GONE, Some(thread));
@@ -452,16 +462,23 @@ fn run(
     request: u64,
 ) -> i64 {
     thread.request.store(request, Ordering::SeqCst);
-    match probe {
-        Some(probe) => slot.post(&[call, probe]),
-        None => slot.post(&[call]),
+    let signals = waiting::probe(thread, slot);
+    match (probe, signals) {
+        (Some(probe), Some(signals)) => slot.post(&[call, probe, signals]),
+        (Some(probe), None) => slot.post(&[call, probe]),
+        (None, Some(signals)) => slot.post(&[call, signals]),
+        (None, None) => slot.post(&[call]),
     }
     if thread.interrupt.load(Ordering::SeqCst) == request {
         let tid = thread.tid;
         job.order(Order::Interrupt { tid, request });
     }
     slot.watch();
-    slot.result(0)
+    let result = slot.result(0);
+    if signals.is_some() && result >= LOWEST_RESULT {
+        waiting::after(job, thread, slot);
+    }
+    result
 }
 
 /// As `execute`, with the call's space in a mapping made for it.

@@ -58,6 +58,7 @@ mod seeded;
 pub mod setup;
 mod stats;
 mod tracer;
+mod waiting;
 
 use std::io::Write;
 use std::sync::Arc;

@@ -134,9 +134,16 @@ impl Mapped {
         } = wish;
         let errno = |error: io::Error| error.raw_os_error().unwrap_or(libc::ENODEV);
         let home = |what: &str| Ok(Mappable::AtHome(format!("mmap of {what}")));
-        // EACCES: not open for reading, or shared, written, and not open for both.
-        let mode = fcntl(file, FcntlArg::F_GETFL).map_err(|errno| errno as i32)? & libc::O_ACCMODE;
-        if mode == libc::O_WRONLY || shared && written && mode != libc::O_RDWR {
+        let flags = fcntl(file, FcntlArg::F_GETFL).map_err(|errno| errno as i32)?;
+        if flags & libc::O_PATH != 0 {
+            return Err(libc::EBADF);
+        }
+        // EACCES: not open for reading, or shared, written, and not open for both. Mode 3 is open
+        // for neither.
+        let mode = flags & libc::O_ACCMODE;
+        if !matches!(mode, libc::O_RDONLY | libc::O_RDWR)
+            || shared && written && mode != libc::O_RDWR
+        {
             return Err(libc::EACCES);
         }
         let meta = file.metadata().map_err(errno)?;

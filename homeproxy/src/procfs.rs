@@ -27,6 +27,7 @@ use sys::window::{Call, Slot};
 use crate::hosts::Host;
 use crate::job::{DeputyThread, Job, lock};
 use crate::proc_text::{self, Circumstances};
+use crate::waiting;
 
 /// `f_type` of procfs, statfs(2).
 const PROC_SUPER_MAGIC: u64 = 0x9fa0;
@@ -213,16 +214,19 @@ pub(crate) fn execute(
         Family::Moves(_) => -i64::from(libc::EINVAL),
         _ => return None,
     };
-    Some(after_signals(slot, result))
+    Some(after_signals(job, thread, slot, result))
 }
 
 /// `result`, once the deputy has executed a call: it stops for signals first, so
 /// that a guest does not read of an event before it has the signal of it.
-fn after_signals(slot: &mut Slot, result: i64) -> i64 {
+fn after_signals(job: &Job, thread: &DeputyThread, slot: &mut Slot, result: i64) -> i64 {
     const ERRNO_MAX: i64 = 4095;
     match slot.call(Call::new(libc::SYS_getpid, &[])) {
         mark if mark < -ERRNO_MAX => mark,
-        _ => result,
+        _ => {
+            waiting::look(job, &thread.deputy);
+            result
+        }
     }
 }
 

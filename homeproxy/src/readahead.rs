@@ -25,6 +25,7 @@ use sys::window::Call;
 
 use crate::job::{Deputy, DeputyThread, Job, lock};
 use crate::leases::{Lease, StreamId};
+use crate::waiting;
 
 /// How often a lane that waits for words of another looks whether its thread is
 /// still there.
@@ -202,6 +203,7 @@ impl Stream {
     /// the content is told with the number of that signal.
     fn is_in_order(&self, thread: &DeputyThread) -> bool {
         let result = lock(&thread.slot).call(Call::new(libc::SYS_getpid, &[]));
+        waiting::look(&self.job, &thread.deputy);
         // A process that has ended meanwhile has given its leases back before.
         result >= LOWEST_RESULT && self.job.thread(thread.tid).is_some()
     }

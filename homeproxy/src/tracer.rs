@@ -32,6 +32,7 @@ use sys::{pidfd, stub};
 use crate::job::{Deputy, DeputyThread, GONE, Job, Order, lock};
 use crate::seeded::Seeded;
 use crate::setup::HOME_NODE;
+use crate::waiting::Waiting;
 use departing::Departing;
 use ending::Ending;
 use exiting::Held;
@@ -97,7 +98,6 @@ pub(crate) struct Tracer {
     shuffle: Option<(Duration, Instant)>,
     /// Where to.
     seeded: Seeded,
-    next_signal: u64,
 }
 
 type Result<T> = std::io::Result<T>;
@@ -124,13 +124,12 @@ impl Tracer {
             expected: HashMap::new(),
             departing: HashMap::new(),
             movers: HashMap::new(),
-            shortenings: Shortenings::default(),
+            shortenings: Shortenings::new(|_| true),
             shuffle: setup.shuffle_ms.map(|ms| {
                 let interval = Duration::from_millis(ms);
                 (interval, Instant::now() + interval)
             }),
             seeded: Seeded::new(setup.seed),
-            next_signal: 1,
         };
         if setup.shuffle_ms.is_some() {
             tracing::info!("shuffled with --seed {}", setup.seed);
@@ -349,6 +348,7 @@ impl Tracer {
                 has_begun: false.into(),
                 heeded: Default::default(),
                 kept: Default::default(),
+                waiting: Waiting::new(parent.deputy.waiting.set()),
             })
         };
         let (pid, node) = (deputy.pid, deputy.host.node);
@@ -501,6 +501,12 @@ impl Tracer {
         if own || signal == libc::SIGSTOP || is_own_fault(signal, &info) {
             return ptrace::resume(tid, signal);
         }
+        if thread.deputy.waiting.has(signal) {
+            // This thread does not block it yet. Blocked, it waits again.
+            let mask = ptrace::signal_mask(tid)? | thread.deputy.waiting.set();
+            ptrace::set_signal_mask(tid, mask)?;
+            return ptrace::resume(tid, signal);
+        }
         // A process-directed signal goes to the leader if that is alive.
         const SI_TKILL: i32 = -6;
         let code = i32::from_ne_bytes([info[8], info[9], info[10], info[11]]);
@@ -510,15 +516,12 @@ impl Tracer {
             0
         };
         let pid = tracee.pid;
-        let seq = self.next_signal;
-        self.next_signal += 1;
-        thread.deputy.host.tell(&ToHost::Signal {
+        self.job.tell_signal(&thread.deputy, |seq| ToHost::Signal {
             pid,
             tid: target,
             seq,
             info,
         });
-        thread.deputy.signals.store(seq, Ordering::SeqCst);
         ptrace::resume(tid, 0)
     }
 
@@ -543,6 +546,10 @@ impl Tracer {
             }
             Order::Move { pid, all, to, done } => {
                 self.move_asked(pid, all, &to, &done);
+                Ok(())
+            }
+            Order::HoldSignals { pid } => {
+                self.hold_signals(pid);
                 Ok(())
             }
             Order::Return(returned) => self.left_host(*returned),

@@ -262,6 +262,7 @@ fn empty(pid: i32, at_home: i32) -> Result<Image, ImageError> {
         limits: crate::limits::of(pid).map_err(step("read the limits"))?,
         departure: 0,
         threads: Vec::new(),
+        held: 0,
         pending: Vec::new(),
         pages: Vec::new(),
         later: Vec::new(),
@@ -428,6 +429,9 @@ fn ignored_signals(status: &str) -> Vec<SignalAction> {
         .collect()
 }
 
+/// What every process may map on every node: the kernel's own default for `vm.mmap_min_addr`.
+const LOWEST_ADDRESS: u64 = 65536;
+
 fn add_mapping(
     image: &mut Image,
     line: &Line,
@@ -437,6 +441,12 @@ fn add_mapping(
     let stays = |reason: String| ImageError::Stays { pid, reason };
     if let Some((_, what)) = STAYING.iter().find(|(flag, _)| line.has(flag)) {
         return Err(stays(format!("it has {what} in its memory")));
+    }
+    if line.start < LOWEST_ADDRESS {
+        return Err(stays(
+            "it has memory at addresses that only a privileged process may use (MMAP_PAGE_ZERO)"
+                .into(),
+        ));
     }
     let backing = match line.name.as_str() {
         "[vsyscall]" => return Ok(()),

@@ -16,8 +16,9 @@ use sys::window::{Call, Geometry, Slot, Window};
 
 use crate::ImageError;
 use crate::inject::{Injector, Loan};
+use crate::pending::{forgotten, queue, take_all};
 use crate::remake::{LOWEST, Maker, TASK_END};
-use crate::schema::{Image, PAGE_BYTES, SignalAction};
+use crate::schema::{Image, PAGE_BYTES, PendingSignal, SignalAction};
 
 /// Slots and buffers of a deputy: room for 16 threads or children before
 /// another window is needed, and for the largest call with its structures.
@@ -89,8 +90,8 @@ pub fn deputise(pid: i32, image: &Image) -> Result<Deputised, ImageError> {
     let mut regs = old;
     point_at_slot(&mut regs, address, address + slot.offset());
     ptrace::set_registers(pid, &regs).map_err(step("point the thread at the stub"))?;
-    // Nothing is blocked in a deputy: every signal stops it and is passed on.
-    ptrace::set_signal_mask(pid, 0).map_err(step("unblock the signals"))?;
+    // Else nothing is blocked in a deputy: every signal stops it and is passed on.
+    ptrace::set_signal_mask(pid, image.held).map_err(step("unblock the signals"))?;
     slot.post(&drop_memory(image, address, window.bytes() as u64, fd));
     ptrace::resume(pid, 0).map_err(step("start the stub"))?;
     Ok(Deputised {
@@ -184,22 +185,6 @@ fn forget_process(
 ) -> Result<(), ImageError> {
     const SIG_IGN: u64 = 1;
     const ROBUST_LIST_BYTES: u64 = 24;
-    for (thread, (window, slot)) in image.threads.iter().zip(&mut *slots) {
-        let mut maker = Maker::new(thread.tid, windows[*window].address, slot);
-        maker.unregister_sequences(thread);
-        let nothing = [0, ROBUST_LIST_BYTES];
-        maker.add(
-            libc::SYS_set_robust_list,
-            &nothing,
-            "forget the robust list",
-        );
-        maker.add(libc::SYS_set_tid_address, &[0], "forget the tid's address");
-        maker.run()?;
-    }
-    let Some((window, slot)) = slots.first_mut() else {
-        return Ok(());
-    };
-    let mut maker = Maker::new(image.pid, windows[*window].address, slot);
     let handled = image.actions.iter().filter(|a| a.action[0] > SIG_IGN);
     let default: Vec<SignalAction> = handled
         .map(|a| {
@@ -213,8 +198,35 @@ fn forget_process(
             }
         })
         .collect();
+    let mut waiting = Vec::new();
+    for (thread, (window, slot)) in image.threads.iter().zip(&mut *slots) {
+        let mut maker = Maker::new(thread.tid, windows[*window].address, slot);
+        maker.unregister_sequences(thread);
+        let nothing = [0, ROBUST_LIST_BYTES];
+        maker.add(
+            libc::SYS_set_robust_list,
+            &nothing,
+            "forget the robust list",
+        );
+        maker.add(libc::SYS_set_tid_address, &[0], "forget the tid's address");
+        maker.run()?;
+        take_all(&mut maker, forgotten(&default), &mut waiting)?;
+    }
+    let Some((window, slot)) = slots.first_mut() else {
+        return Ok(());
+    };
+    let mut maker = Maker::new(image.pid, windows[*window].address, slot);
     maker.set_actions(&default)?;
-    maker.run()
+    maker.run()?;
+    for (thread, (window, slot)) in image.threads.iter().zip(slots) {
+        let mut maker = Maker::new(thread.tid, windows[*window].address, slot);
+        let is_leader = thread.tid == image.pid;
+        let its = |s: &&PendingSignal| s.tid == thread.tid || s.tid == 0 && is_leader;
+        for signal in waiting.iter().filter(its) {
+            queue(&mut maker, image.pid, signal)?;
+        }
+    }
+    Ok(())
 }
 
 /// Ranges of a deputy made of `image` that are dropped when nobody needs them

@@ -333,6 +333,7 @@ impl Builder {
         let device = device.and_then(|_| numbers.last().copied());
         let userfault = leader.make_memory(image, pages, &numbers, device)?;
         set_process_state(&mut leader, image)?;
+        set_signal_stack(&mut leader, &image.threads[0])?;
         leader.set_thread_state(&image.threads[0])?;
         self.make_threads(init, &mut leader, &image.threads[1..])?;
         give_up_capabilities(&mut leader)?;
@@ -368,6 +369,7 @@ impl Builder {
             let mut slot = init.window.take_slot().ok_or_else(no_slot)?;
             start_stub(tid, self.place, &slot)?;
             let mut maker = Maker::new(tid, self.place, &mut slot);
+            set_signal_stack(&mut maker, thread)?;
             maker.set_thread_state(thread)?;
             give_up_capabilities(&mut maker)?;
             maker.run()?;
@@ -489,6 +491,15 @@ pub(crate) fn unmap_from_outside(
         "result {}",
         after.rax as i64
     ))))
+}
+
+/// Only where there is one: for the kernel a stack that was never set is not the same as one that
+/// was disabled, and a new thread has none.
+fn set_signal_stack(maker: &mut Maker<'_>, thread: &Thread) -> Result<(), ImageError> {
+    if thread.altstack[2] == 0 {
+        return Ok(());
+    }
+    maker.set_signal_stack(thread)
 }
 
 fn set_process_state(leader: &mut Maker<'_>, image: &Image) -> Result<(), ImageError> {

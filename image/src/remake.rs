@@ -349,11 +349,16 @@ impl<'a> Maker<'a> {
         self.run()
     }
 
+    /// Sets or disables the thread's signal stack.
+    pub(crate) fn set_signal_stack(&mut self, thread: &Thread) -> Result<(), ImageError> {
+        let at = self.put_words(&thread.altstack);
+        self.add(libc::SYS_sigaltstack, &[at, 0], "set the signal stack");
+        self.run()
+    }
+
     /// What the kernel keeps for a thread, made by the thread itself. Memory
     /// must be as the image has it: the kernel writes to the thread's `rseq`.
     pub(crate) fn set_thread_state(&mut self, thread: &Thread) -> Result<(), ImageError> {
-        let at = self.put_words(&thread.altstack);
-        self.add(libc::SYS_sigaltstack, &[at, 0], "set the signal stack");
         let (head, bytes) = thread.robust_list;
         if bytes != 0 {
             let args = [head, bytes];

@@ -5,7 +5,6 @@
 //! can be undone.
 
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use sys::window::Slot;
 
 use crate::ImageError;
 use crate::deputy::{GEOMETRY, raise_limits};
+use crate::pending::{forgotten, queue, take_all};
 use crate::rebuild::{borrowed_instruction, unmap_from_outside};
 use crate::remake::{Maker, load_registers};
 use crate::schema::{Image, PendingSignal, SignalAction};
@@ -38,6 +38,17 @@ pub struct Returning<'a> {
 }
 
 impl Returning<'_> {
+    /// Takes the signals of `set` that wait for the deputy, which are then to be
+    /// given to [`Self::queue_signals`].
+    fn take_signals(&mut self, set: u64) -> Result<Vec<PendingSignal>, ImageError> {
+        let mut waiting = Vec::new();
+        for own in &mut self.threads {
+            let mut maker = Maker::new(own.tid, own.place, own.slot);
+            take_all(&mut maker, set, &mut waiting)?;
+        }
+        Ok(waiting)
+    }
+
     fn pid(&self) -> i32 {
         self.threads.first().map_or(0, |thread| thread.tid)
     }
@@ -98,12 +109,27 @@ impl Returning<'_> {
     /// # Errors
     /// The process cannot go on here.
     pub fn reclaim(&mut self, image: &Image) -> Result<(), ImageError> {
+        self.make_state(image)
+    }
+
+    /// Dispositions, state of the threads, and what waits: the image's signals,
+    /// and behind them those that have come for the deputy since.
+    fn make_state(&mut self, image: &Image) -> Result<(), ImageError> {
         let pid = self.pid();
+        let set = match image.pending.is_empty() {
+            true => forgotten(&image.actions),
+            false => u64::MAX,
+        };
+        let came = self.take_signals(set)?;
+        let mut made = Ok(());
         if let Some(leader) = self.threads.first_mut() {
             let mut maker = Maker::new(pid, leader.place, leader.slot);
-            maker.set_actions(&image.actions)?;
+            made = maker.set_actions(&image.actions);
         }
-        self.make_threads(image)
+        let made = made.and_then(|()| self.make_threads(image));
+        let own = image.pending.iter().filter(|_| made.is_ok());
+        let waiting: Vec<PendingSignal> = own.chain(&came).cloned().collect();
+        self.queue_signals(&waiting).and(made)
     }
 
     fn make(&mut self, image: &Image, pages: &[u8], files: &[Arc<File>]) -> Result<(), ImageError> {
@@ -122,29 +148,21 @@ impl Returning<'_> {
         }
         maker.run()?;
         made?;
-        maker.set_actions(&image.actions)?;
-        self.make_threads(image)
+        self.make_state(image)
     }
 
     fn make_threads(&mut self, image: &Image) -> Result<(), ImageError> {
         for (own, thread) in self.threads.iter_mut().zip(&image.threads) {
             let mut maker = Maker::new(own.tid, own.place, own.slot);
+            maker.set_signal_stack(thread)?;
             maker.set_thread_state(thread)?;
         }
-        self.queue_signals(image)
+        Ok(())
     }
 
-    /// Makes the image's signals wait, and behind them those that have come for
-    /// the deputy since.
-    fn queue_signals(&mut self, image: &Image) -> Result<(), ImageError> {
+    /// Makes signals wait for the deputy.
+    fn queue_signals(&mut self, waiting: &[PendingSignal]) -> Result<(), ImageError> {
         let pid = self.pid();
-        let mut waiting = image.pending.clone();
-        if !waiting.is_empty() {
-            for own in &mut self.threads {
-                let mut maker = Maker::new(own.tid, own.place, own.slot);
-                take_all(&mut maker, &mut waiting)?;
-            }
-        }
         for own in &mut self.threads {
             let mut maker = Maker::new(own.tid, own.place, own.slot);
             let is_leader = own.tid == pid;
@@ -166,20 +184,22 @@ impl Returning<'_> {
             maker.unregister_sequences(thread);
             let _ = maker.run();
         }
+        let handled = image.actions.iter().filter(|a| a.action[0] != SIG_IGN);
+        let default: Vec<SignalAction> = handled
+            .map(|a| SignalAction {
+                signal: a.signal,
+                action: [0; 4],
+            })
+            .collect();
+        // Fails only if it has ended, as all that follows.
+        let waiting = self.take_signals(forgotten(&default)).unwrap_or_default();
         if let Some(leader) = self.threads.first_mut() {
             let mut maker = Maker::new(leader.tid, leader.place, leader.slot);
-            let handled = image.actions.iter().filter(|a| a.action[0] != SIG_IGN);
-            let default: Vec<SignalAction> = handled
-                .map(|a| SignalAction {
-                    signal: a.signal,
-                    action: [0; 4],
-                })
-                .collect();
-            // Fails only if it has ended.
             let _ = maker.set_actions(&default);
             maker.unmap_all_but(&kept);
             let _ = maker.run();
         }
+        let _ = self.queue_signals(&waiting);
     }
 
     /// The last step: stops the threads, removes the windows, loads registers
@@ -266,64 +286,4 @@ fn socket_pair(maker: &mut Maker<'_>) -> Result<(OwnedFd, [u64; 2]), ImageError>
         .and_then(|process| pidfd::getfd(process.as_fd(), numbers[0] as i32))
         .map_err(step("fetch the socket for files"))?;
     Ok((ours, numbers))
-}
-
-/// Takes the signals that wait for the thread that serves the slot, or its
-/// process.
-fn take_all(maker: &mut Maker<'_>, into: &mut Vec<PendingSignal>) -> Result<(), ImageError> {
-    const SI_TKILL: i32 = -6;
-    const INFO_AT: usize = 64;
-    loop {
-        let at = maker.data_address();
-        let data = maker.slot.data();
-        // All signals; no time to wait.
-        data[..8].fill(0xff);
-        data[8..24].fill(0);
-        data[INFO_AT..INFO_AT + 128].fill(0);
-        let args = [at, at + INFO_AT as u64, at + 8, 8];
-        maker.add(libc::SYS_rt_sigtimedwait, &args, "take a waiting signal");
-        match maker.run() {
-            Ok(()) => {}
-            Err(ImageError::Step { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => {
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        }
-        let mut info = [0; 128];
-        info.copy_from_slice(&maker.slot.data()[INFO_AT..INFO_AT + 128]);
-        let code = i32::from_ne_bytes([info[8], info[9], info[10], info[11]]);
-        let tid = if code == SI_TKILL { maker.tid } else { 0 };
-        into.push(PendingSignal { tid, info });
-    }
-}
-
-/// Makes a signal wait for the thread that serves the slot, or its process. It
-/// must be sent by the thread itself: only then may it say who sent it.
-fn queue(maker: &mut Maker<'_>, pid: i32, signal: &PendingSignal) -> Result<(), ImageError> {
-    let number = i32::from_ne_bytes([
-        signal.info[0],
-        signal.info[1],
-        signal.info[2],
-        signal.info[3],
-    ]) as u64;
-    let at = maker.data_address();
-    maker.slot.data()[..128].copy_from_slice(&signal.info);
-    let pid = pid as u64;
-    match signal.tid {
-        0 => {
-            let args = [pid, number, at];
-            maker.add(libc::SYS_rt_sigqueueinfo, &args, "keep a waiting signal");
-        }
-        tid => {
-            let args = [pid, tid as u64, number, at];
-            maker.add(libc::SYS_rt_tgsigqueueinfo, &args, "keep a waiting signal");
-        }
-    }
-    match maker.run() {
-        // A full queue of signals loses one natively, too.
-        Err(ImageError::Step { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => {
-            Ok(())
-        }
-        other => other,
-    }
 }

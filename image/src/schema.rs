@@ -7,7 +7,7 @@ use crate::files::FileIdentity;
 use crate::unfinished::Unfinished;
 
 /// Version of the image's layout; another one is refused.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 6;
 /// Most bytes an encoded image may have, its pages apart.
 pub const IMAGE_BYTES_MAX: usize = 16 << 20;
 /// Most bytes of pages that come with an image.
@@ -46,6 +46,8 @@ pub struct Image {
     pub departure: u64,
     /// Threads; the leader first.
     pub threads: Vec<Thread>,
+    /// Signals that wait at home until the body takes them: bit n-1 for signal n.
+    pub held: u64,
     /// Signals that wait, oldest first.
     pub pending: Vec<PendingSignal>,
     /// Runs of pages that differ from what a fresh mapping would show, by
@@ -139,6 +141,14 @@ pub struct PendingSignal {
     /// `siginfo_t`.
     #[serde(with = "serde_bytes")]
     pub info: [u8; 128],
+}
+
+impl PendingSignal {
+    /// Its number, as its details say.
+    pub fn number(&self) -> i32 {
+        let [a, b, c, d, ..] = self.info;
+        i32::from_ne_bytes([a, b, c, d])
+    }
 }
 
 /// One resource limit, getrlimit(2).
@@ -359,6 +369,7 @@ mod tests {
             limits: Vec::new(),
             departure: 0,
             threads: vec![thread],
+            held: 0,
             pending: Vec::new(),
             pages: pages
                 .iter()

@@ -11,13 +11,16 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use sys::ptrace::{self, Registers};
 use sys::vm;
 
 use crate::capture::from_words;
 use crate::schema::Thread;
+use crate::socket_limit::{Direction, Limited, Socket};
 use crate::vectors::{Read, Vectors};
 
 /// A call under way.
@@ -27,16 +30,38 @@ pub struct Unfinished {
     pub nr: u32,
     /// What is left of it.
     pub rest: Rest,
+    /// Signals that are blocked while it waits, and only then.
+    pub mask: Option<u64>,
+}
+
+impl Unfinished {
+    /// A wait for signals that `mask` does not block, as by rt_sigsuspend.
+    pub fn suspension(mask: u64) -> Unfinished {
+        let mut wait = Unfinished::new(libc::SYS_rt_sigsuspend as u32, Rest::Until(FOREVER));
+        wait.mask = Some(mask);
+        wait
+    }
+
+    fn new(nr: u32, rest: Rest) -> Unfinished {
+        Unfinished {
+            nr,
+            rest,
+            mask: None,
+        }
+    }
 }
 
 /// What is left of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rest {
-    /// A wait that ends then, CLOCK_MONOTONIC in nanoseconds.
+    /// A wait that ends then, CLOCK_MONOTONIC in nanoseconds; or [`FOREVER`].
     Until(u64),
     /// A write of which so many bytes are written.
     Written(u64),
 }
+
+/// When a wait ends that has no end.
+pub const FOREVER: u64 = u64::MAX;
 
 /// How a call is told how long to wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -86,9 +111,21 @@ fn form(nr: u32, args: &[u64; 6]) -> Option<(usize, Form)> {
     is_relative.then_some((*at, *form))
 }
 
-/// Whether the call may wait for a time.
+/// Whether the call may wait for a time that it is told.
 pub fn is_timed(nr: u32) -> bool {
     CALLS.iter().any(|(call, ..)| *call == i64::from(nr))
+}
+
+/// Whether the call is told so where the kernel puts how much is left.
+pub fn is_told_in_place(nr: u32) -> bool {
+    let in_place = |form| matches!(form, Form::TimespecInPlace | Form::TimevalInPlace);
+    let mut calls = CALLS.iter();
+    calls.any(|(call, _, form)| *call == i64::from(nr) && in_place(*form))
+}
+
+/// Whether the call may wait for a time, also one that its socket has.
+pub fn is_limited(nr: u32) -> bool {
+    is_timed(nr) || Direction::of(nr).is_some()
 }
 
 /// Now, CLOCK_MONOTONIC in nanoseconds.
@@ -124,10 +161,44 @@ pub fn of_call(tid: i32, nr: u32, args: &[u64; 6], since_ns: u64) -> Option<Unfi
             seconds.checked_mul(1_000_000_000)?.checked_add(rest)?
         }
     };
-    Some(Unfinished {
-        nr,
-        rest: Rest::Until(since_ns.checked_add(nanoseconds)?),
-    })
+    let deadline_ns = since_ns.checked_add(nanoseconds)?;
+    Some(Unfinished::new(nr, Rest::Until(deadline_ns)))
+}
+
+/// Mask under which a call with these arguments waits, if it is given one.
+fn mask_of_call(nr: u32, args: &[u64; 6], read: Read) -> Option<u64> {
+    let word = |at: u64| {
+        let mut bytes = [0; 8];
+        (at != 0 && read(at, &mut bytes)).then(|| u64::from_ne_bytes(bytes))
+    };
+    match i64::from(nr) {
+        libc::SYS_rt_sigsuspend => word(args[0]),
+        libc::SYS_ppoll => word(args[3]),
+        libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => word(args[4]),
+        libc::SYS_pselect6 => word(word(args[5]).filter(|_| args[5] != 0)?),
+        _ => None,
+    }
+}
+
+/// What is left of the call of stopped thread `tid`, of which `known` is known
+/// already, with the mask under which it was interrupted.
+pub fn with_mask(tid: i32, known: Option<Unfinished>) -> io::Result<Option<Unfinished>> {
+    let regs = ptrace::registers(tid)?;
+    let is_interrupted = regs.orig_rax as i64 >= 0
+        && (RESTARTS.contains(&(regs.rax as i64)) || regs.rax as i64 == -i64::from(libc::EINTR));
+    let nr = regs.orig_rax as u32;
+    let mask = match known {
+        Some(known) if known.mask.is_some() => return Ok(Some(known)),
+        _ if is_interrupted => mask_of_call(nr, &arguments(&regs), &memory_of(tid)),
+        _ => None,
+    };
+    let Some(mask) = mask else {
+        return Ok(known);
+    };
+    let known = known.filter(|known| known.nr == nr);
+    let mut unfinished = known.unwrap_or(Unfinished::new(nr, Rest::Until(FOREVER)));
+    unfinished.mask = Some(mask);
+    Ok(Some(unfinished))
 }
 
 /// The wait that thread `tid` of this node is in, if it has an end. Where the
@@ -136,15 +207,27 @@ pub fn of_blocked(tid: i32) -> Option<Unfinished> {
     let text = fs::read_to_string(format!("/proc/{tid}/syscall")).ok()?;
     let mut words = text.split_whitespace();
     let nr: u32 = words.next()?.parse().ok()?;
-    if !is_timed(nr) {
+    if !is_limited(nr) {
         return None;
     }
     let mut args = [0; 6];
     for arg in &mut args {
         *arg = hexadecimal(words.next()?)?;
     }
-    let waited = waited_ns(tid).unwrap_or(0);
-    of_call(tid, nr, &args, now_ns().saturating_sub(waited))
+    let since_ns = || now_ns().saturating_sub(waited_ns(tid).unwrap_or(0));
+    if form(nr, &args).is_some()
+        && let Some(wait) = of_call(tid, nr, &args, since_ns())
+    {
+        return Some(wait);
+    }
+    let limit = Socket::of(tid, nr, args[0])?.limit()?;
+    of_socket(nr, limit, since_ns())
+}
+
+/// The wait of a call that began at `since_ns` on a socket with this limit.
+pub fn of_socket(nr: u32, limit: Duration, since_ns: u64) -> Option<Unfinished> {
+    let deadline_ns = since_ns.checked_add(limit.as_nanos().try_into().ok()?)?;
+    Some(Unfinished::new(nr, Rest::Until(deadline_ns)))
 }
 
 fn hexadecimal(word: &str) -> Option<u64> {
@@ -158,7 +241,8 @@ pub fn stack_pointer(tid: i32) -> Option<u64> {
 }
 
 /// How long a sleeping thread has not run: by the scheduler's clock, which both
-/// threads' entries in `/proc/TID/sched` show.
+/// threads' entries in `/proc/TID/sched` show. Each processor has a clock of its
+/// own, so it is read where that thread has run.
 fn waited_ns(tid: i32) -> Option<u64> {
     let last_run_ns = |whose: &str| {
         let text = fs::read_to_string(format!("/proc/{whose}/sched")).ok()?;
@@ -169,10 +253,29 @@ fn waited_ns(tid: i32) -> Option<u64> {
         let milliseconds: u64 = milliseconds.parse().ok()?;
         Some(milliseconds * 1_000_000 + rest.parse::<u64>().ok()?)
     };
-    let then = last_run_ns(&tid.to_string())?;
+    let processor = processor_of(tid)?;
+    let ourselves = Pid::from_raw(0);
+    let own = sched_getaffinity(ourselves).ok()?;
+    let mut there = CpuSet::new();
+    there.set(processor).ok()?;
+    sched_setaffinity(ourselves, &there).ok()?;
     // The scheduler notes its own time when it is entered.
     std::thread::yield_now();
-    last_run_ns("thread-self")?.checked_sub(then)
+    let (now, then) = (last_run_ns("thread-self"), last_run_ns(&tid.to_string()));
+    // Can fail only if the processor is being taken away.
+    let _ = sched_setaffinity(ourselves, &own);
+    if processor_of(tid)? != processor {
+        // It has woken up.
+        return None;
+    }
+    now?.checked_sub(then?)
+}
+
+/// Processor on which thread `tid` runs or has run last: field 39 of its stat.
+fn processor_of(tid: i32) -> Option<usize> {
+    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(36)?.parse().ok()
 }
 
 /// Whether the call writes the bytes at its second argument, as many as its
@@ -194,10 +297,7 @@ pub fn of_write(nr: u32, args: &[u64; 6], bytes: i64, read: Read) -> Option<Unfi
         true => args[2].min(WRITE_BYTES_MAX),
         false => Vectors::of(nr, args, read)?.bytes(),
     };
-    (written < wanted).then_some(Unfinished {
-        nr,
-        rest: Rest::Written(written),
-    })
+    (written < wanted).then_some(Unfinished::new(nr, Rest::Written(written)))
 }
 
 /// A call with what is left in place of what it was given.
@@ -246,6 +346,7 @@ pub fn shorten(
 ) -> Option<Shortened> {
     let mut args = *args;
     let deadline_ns = match unfinished.rest {
+        Rest::Until(FOREVER) => return None,
         Rest::Until(deadline_ns) => deadline_ns,
         Rest::Written(done) if writes(unfinished.nr) && done < args[2].min(WRITE_BYTES_MAX) => {
             args[1] = args[1].wrapping_add(done);
@@ -354,14 +455,40 @@ fn stand_before_write(tid: i32, regs: &mut Registers) -> Option<Unfinished> {
     Some(unfinished)
 }
 
+/// For a call that waits as long as its socket says: the socket with what is left.
+fn limit_socket(tid: i32, unfinished: &Unfinished, args: &[u64; 6]) -> Option<Limited> {
+    let Rest::Until(deadline_ns) = unfinished.rest else {
+        return None;
+    };
+    if deadline_ns == FOREVER {
+        return None;
+    }
+    if form(unfinished.nr, args).is_some() {
+        return None;
+    }
+    let socket = Socket::of(tid, unfinished.nr, args[0])?;
+    let left = Duration::from_nanos(deadline_ns.saturating_sub(now_ns()));
+    Limited::to(socket, left)
+}
+
 /// Traced threads that make an interrupted call again, in shortened form.
-#[derive(Default)]
-pub struct Shortenings(HashMap<i32, Running>);
+pub struct Shortenings {
+    running: HashMap<i32, Running>,
+    /// Whether a call is made here, or waits here for its result only: then it
+    /// is shortened elsewhere, where its mask is minded too, and the thread
+    /// blocks all signals until it returns.
+    is_made_here: fn(u32) -> bool,
+}
 
 struct Running {
     unfinished: Unfinished,
+    /// The rest of the wait is the limit of its socket.
+    limited: Option<Limited>,
     /// Arguments that the program gave.
     own: [u64; 6],
+    /// Signals that the program blocks, while all are blocked since the call with
+    /// a mask of its own has not begun.
+    mask: Option<u64>,
     /// Done before.
     done: u64,
     /// In the call, as far as its stops have told.
@@ -369,6 +496,14 @@ struct Running {
 }
 
 impl Shortenings {
+    /// Of a node on which these calls are executed.
+    pub fn new(is_made_here: fn(u32) -> bool) -> Shortenings {
+        Shortenings {
+            running: HashMap::new(),
+            is_made_here,
+        }
+    }
+
     /// Lets stopped thread `tid` run on, which is about to make the rest of
     /// this call, if there is one.
     pub fn resume(&mut self, tid: i32, unfinished: Option<Unfinished>) -> io::Result<()> {
@@ -377,10 +512,22 @@ impl Shortenings {
         };
         let mut regs = ptrace::registers(tid)?;
         let own = arguments(&regs);
-        if !is_about_to_call(&regs, unfinished.nr) {
+        let is_here = (self.is_made_here)(unfinished.nr);
+        let is_changed = is_here || unfinished.mask.is_some();
+        if !is_changed || !is_about_to_call(&regs, unfinished.nr) {
             return ptrace::resume(tid, 0);
         }
-        let shortened = shorten(&unfinished, &own, regs.rsp, now_ns(), &memory_of(tid));
+        let limited = limit_socket(tid, &unfinished, &own).filter(|_| is_here);
+        let whole = Shortened {
+            args: own,
+            memory: None,
+            done: 0,
+        };
+        let shortened = match unfinished.rest {
+            _ if limited.is_some() || !is_here => Some(whole),
+            Rest::Until(FOREVER) => Some(whole),
+            _ => shorten(&unfinished, &own, regs.rsp, now_ns(), &memory_of(tid)),
+        };
         let Some(shortened) = shortened.filter(|shortened| shortened.put(tid)) else {
             if let Rest::Written(done) = unfinished.rest {
                 return_from_call(&mut regs, done);
@@ -390,22 +537,36 @@ impl Shortenings {
         };
         set_arguments(&mut regs, &shortened.args);
         ptrace::set_registers(tid, &regs)?;
-        self.0.insert(
-            tid,
-            Running {
-                unfinished,
-                own,
-                done: shortened.done,
-                inside: false,
-            },
-        );
+        let mut mask = None;
+        if unfinished.mask.is_some() {
+            mask = Some(ptrace::signal_mask(tid)?);
+            // Whatever comes now has come in the call.
+            ptrace::set_signal_mask(tid, u64::MAX)?;
+        }
+        let running = Running {
+            unfinished,
+            limited,
+            own,
+            mask,
+            done: shortened.done,
+            inside: false,
+        };
+        self.running.insert(tid, running);
         ptrace::resume_to_call_end(tid)
+    }
+
+    /// Lets a thread run on that was stopped for something else.
+    pub fn go_on(&self, tid: i32) -> io::Result<()> {
+        match self.running.contains_key(&tid) {
+            true => ptrace::resume_to_call_end(tid),
+            false => ptrace::resume(tid, 0),
+        }
     }
 
     /// Thread `tid` has stopped by SIGTRAP. Returns whether that was for its
     /// shortened call: then it runs again.
     pub fn stopped(&mut self, tid: i32) -> io::Result<bool> {
-        let Some(running) = self.0.get_mut(&tid) else {
+        let Some(running) = self.running.get_mut(&tid) else {
             return Ok(false);
         };
         let info = ptrace::signal_info(tid)?;
@@ -414,6 +575,12 @@ impl Shortenings {
             return Ok(false);
         }
         if !std::mem::replace(&mut running.inside, true) {
+            if (self.is_made_here)(running.unfinished.nr)
+                && let Some(mask) = running.mask.take()
+            {
+                // From here on it is the call that blocks signals.
+                ptrace::set_signal_mask(tid, mask)?;
+            }
             ptrace::resume_to_call_end(tid)?;
             return Ok(true);
         }
@@ -431,9 +598,13 @@ impl Shortenings {
     /// Gives a stopped thread its own arguments back: the call has returned, or
     /// was interrupted; then what is left of it is returned.
     pub fn end(&mut self, tid: i32) -> io::Result<Option<Unfinished>> {
-        let Some(running) = self.0.remove(&tid) else {
+        let Some(running) = self.running.remove(&tid) else {
             return Ok(None);
         };
+        drop(running.limited);
+        if let Some(mask) = running.mask {
+            ptrace::set_signal_mask(tid, mask)?;
+        }
         let mut regs = ptrace::registers(tid)?;
         set_arguments(&mut regs, &running.own);
         let is_over = running.inside && !RESTARTS.contains(&(regs.rax as i64));
@@ -474,7 +645,7 @@ impl Shortenings {
 
     /// The thread is gone.
     pub fn forget(&mut self, tid: i32) {
-        self.0.remove(&tid);
+        self.running.remove(&tid);
     }
 }
 
@@ -488,10 +659,7 @@ mod tests {
 
     #[test]
     fn what_is_left_takes_the_place_of_the_time() {
-        let wait = |nr: i64| Unfinished {
-            nr: nr as u32,
-            rest: Rest::Until(5_000_000_001),
-        };
+        let wait = |nr: i64| Unfinished::new(nr as u32, Rest::Until(5_000_000_001));
         let shortened =
             |nr, args: [u64; 6]| shorten(&wait(nr), &args, 0x8008, 3_000_000_000, &nothing);
         let poll = shortened(libc::SYS_poll, [1, 2, 9999, 4, 5, 6]).expect("a timed call");

@@ -23,6 +23,31 @@ pub const BUCKETS_MAX: usize = 4096;
 /// Size of the kernel's `siginfo_t` in bytes.
 pub const SIGINFO_BYTES: usize = 128;
 
+/// Signals that may wait at home until the body takes them, bit n-1 for signal n: not those that
+/// cannot be blocked, those that stop and continue a process, and faults, which are the body's.
+pub const HELD_MAX: u64 = {
+    const OTHERS: [i32; 11] = [
+        4,  // SIGILL
+        5,  // SIGTRAP
+        7,  // SIGBUS
+        8,  // SIGFPE
+        9,  // SIGKILL
+        11, // SIGSEGV
+        18, // SIGCONT
+        19, // SIGSTOP
+        20, // SIGTSTP
+        21, // SIGTTIN
+        22, // SIGTTOU
+    ];
+    let mut set = u64::MAX;
+    let mut index = 0;
+    while index < OTHERS.len() {
+        set &= !(1 << (OTHERS[index] - 1));
+        index += 1;
+    }
+    set
+};
+
 /// From the home proxy to the runtime. Pids and tids are those at home, which the guest sees too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToHost {
@@ -77,6 +102,17 @@ pub enum ToHost {
     Recall {
         /// Number of the stream, as in [`crate::ahead`].
         stream: u64,
+    },
+    /// A signal waits at home, where it is to be taken when the body is open for it.
+    Waits {
+        /// The process.
+        pid: i32,
+        /// The thread, or 0 for the process.
+        tid: i32,
+        /// As that of [`Signal`](Self::Signal), in one order with it.
+        seq: u64,
+        /// Number of the signal, one of [`HELD_MAX`].
+        signal: i32,
     },
 }
 

@@ -27,6 +27,12 @@ fn to_host() -> impl Strategy<Value = ToHost> {
         pid().prop_map(|pid| ToHost::CallHome { pid }),
         (pid(), ".*").prop_map(|(pid, reason)| ToHost::Remain { pid, reason }),
         any::<u64>().prop_map(|stream| ToHost::Recall { stream }),
+        (pid(), pid(), any::<u64>(), pid()).prop_map(|(pid, tid, seq, signal)| ToHost::Waits {
+            pid,
+            tid,
+            seq,
+            signal
+        }),
     ]
 }
 
@@ -186,6 +192,12 @@ fn numbers_of_messages_do_not_change() {
             reason: String::new(),
         },
         ToHost::Recall { stream: 0 },
+        ToHost::Waits {
+            pid,
+            tid,
+            seq: 0,
+            signal: 0,
+        },
     ];
     let to_home = [
         ToHome::Ready { node: 0, pid: 0 },

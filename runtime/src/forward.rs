@@ -24,13 +24,26 @@ use crate::host::{Decision, Host, lock};
 use crate::link::GONE;
 use crate::pool::Pool;
 use crate::stats::Outcome;
-use crate::{observe, readahead, signals, special};
+use crate::{observe, readahead, signals, socket_limit, special};
 
 /// Lowest and highest of the kernel's restart codes.
 const RESTART_CODES: std::ops::RangeInclusive<i64> = -516..=-512;
 const EINTR: i64 = -(libc::EINTR as i64);
 /// The call has not happened: it is made again, whatever comes in between.
 pub(crate) const ERESTARTNOINTR: i64 = -513;
+
+/// Result of a call that is to be made again for the rest of its time. No call
+/// of the kernel's has it.
+const AGAIN: i64 = i64::MIN + 8;
+
+/// A call that is to be made again.
+struct Again<'a> {
+    kind: Kind,
+    row: &'a Row,
+    args: &'a [u64; 6],
+    temporary: Option<TemporaryMask>,
+    began_ns: u64,
+}
 
 /// What to answer to a notification.
 pub(crate) enum Verdict {
@@ -81,6 +94,12 @@ fn go_on_with(
     }
 }
 
+/// What the user is told of a call that cannot be sent home.
+fn called(row: &Row, reason: &str) -> String {
+    let why = reason.trim_start_matches("brings the process home: ");
+    format!("{} ({why})", row.name)
+}
+
 impl Worker {
     pub(crate) fn new(host: Arc<Host>) -> Worker {
         Worker {
@@ -112,14 +131,36 @@ impl Worker {
             Err(done) => return drop(pool.listener.answer(notified.id, done as i64)),
         };
         let notified = &notified;
+        let limited = arrived
+            .filter(|wait| wait.nr == notified.nr as u32)
+            .and_then(|wait| socket_limit::shorten(self, &thread, &notified.args, &wait));
         let since_ns = match (notified.is_native(), notified.nr as u32) {
-            (true, nr) if unfinished::is_timed(nr) => Some(unfinished::now_ns()),
+            (true, nr) if unfinished::is_limited(nr) => Some(unfinished::now_ns()),
             _ => None,
         };
+        // Some are told in place how much time is left, which is then nothing that they began with.
+        let wait = since_ns
+            .filter(|_| unfinished::is_told_in_place(notified.nr as u32))
+            .and_then(|since_ns| {
+                let nr = notified.nr as u32;
+                unfinished::of_call(thread.outer, nr, &notified.args, since_ns)
+            });
         self.started = (self.host.observed && notified.is_native()).then(Instant::now);
         let verdict = self.decide(&thread, pool, notified);
         readahead::after(self, &thread);
         let (nr, args) = (notified.nr as u32, &notified.args);
+        let interrupted = match (&verdict, since_ns) {
+            (Verdict::Answer(result), Some(since_ns))
+                if RESTART_CODES.contains(result) && thread.process.is_leaving() =>
+            {
+                wait.or_else(|| unfinished::of_call(thread.outer, nr, args, since_ns))
+                    .or_else(|| socket_limit::wait(self, &thread, nr, args, since_ns))
+            }
+            _ => None,
+        };
+        if let Some(limited) = limited {
+            socket_limit::restore(self, &thread, &limited);
+        }
         let sent = match verdict {
             Verdict::Answer(result) if done > 0 && RESTART_CODES.contains(&result) => {
                 // Interrupted before more was written: short, and continued.
@@ -130,9 +171,8 @@ impl Worker {
                 if RESTART_CODES.contains(&result) {
                     let mut state = lock(&thread.state);
                     state.restarting = true;
-                    if let Some(since_ns) = since_ns.filter(|_| thread.process.is_leaving()) {
-                        let wait = unfinished::of_call(thread.outer, nr, args, since_ns);
-                        state.interrupted = wait;
+                    if interrupted.is_some() {
+                        state.interrupted = interrupted;
                     }
                 }
                 observe::call(&thread, nr, args, Outcome::Result(result), self.started);
@@ -217,22 +257,28 @@ impl Worker {
         let Verdict::Answer(bytes) = first else {
             return first;
         };
-        if pieces(row.nr) == Pieces::Write
-            && unfinished::of_write(row.nr, args, bytes, &read).is_some()
-            && !thread.process.is_leaving()
-            && !signals::is_due(thread, None)
-        {
-            // Home was stopped for something that the guest does not see, or
-            // there is no room: the rest tells.
+        let full = self.call.was_cut() && bytes.max(0) as usize >= CALL_BYTES_MAX;
+        if full && pieces(row.nr) != Pieces::None {
             return self.more_pieces(thread, row, args, bytes as u64);
         }
-        if (bytes.max(0) as usize) < CALL_BYTES_MAX
-            || !self.call.was_cut()
-            || pieces(row.nr) == Pieces::None
-        {
-            return first;
+        let short = pieces(row.nr) == Pieces::Write
+            && unfinished::of_write(row.nr, args, bytes, &read).is_some();
+        if short && self.writes_on(thread, args) {
+            return self.more_pieces(thread, row, args, bytes as u64);
         }
-        self.more_pieces(thread, row, args, bytes as u64)
+        first
+    }
+
+    /// Whether a write that came back short goes on: home may have been stopped for something that
+    /// the guest does not see. If there was no room, the rest tells. A file with a position is never
+    /// interrupted: there it was the end of the disk or of a limit, which the next write shall find.
+    fn writes_on(&mut self, thread: &Thread, args: &[u64; 6]) -> bool {
+        if thread.process.is_leaving() || signals::is_due(thread, None) {
+            return false;
+        }
+        let position = [args[0], 0, libc::SEEK_CUR as u64, 0, 0, 0];
+        let here = self.own(thread, &SEEK, &position, &thread.memory());
+        matches!(here, Verdict::Answer(errno) if errno < 0)
     }
 
     /// The rest of a call of which `done` bytes are over. A read goes on only
@@ -269,16 +315,20 @@ impl Worker {
             else {
                 return Verdict::Gone;
             };
+            if bytes == AGAIN {
+                continue;
+            }
             if bytes <= 0 {
                 return Verdict::Answer(done as i64);
             }
             done += bytes as u64;
             let read = unfinished::memory_of(thread.outer);
             let short = unfinished::of_write(row.nr, args, done as i64, &read).is_some();
-            let goes_on = short && !thread.process.is_leaving() && !signals::is_due(thread, None);
-            if !goes_on && (!cut || (bytes as usize) < CALL_BYTES_MAX) {
-                return Verdict::Answer(done as i64);
+            let full = cut && bytes as usize >= CALL_BYTES_MAX;
+            if full || short && self.writes_on(thread, args) {
+                continue;
             }
+            return Verdict::Answer(done as i64);
         }
     }
 
@@ -297,9 +347,57 @@ impl Worker {
         match self.call.marshal(row, args, memory) {
             Ok(()) => {}
             Err(MarshalError::Errno(Errno(errno))) => return Verdict::Answer(-i64::from(errno)),
-            Err(MarshalError::GoHome(reason)) => return self.go_home(thread, reason),
+            Err(MarshalError::GoHome(reason)) => return self.go_home(thread, &called(row, reason)),
         }
-        self.roundtrip(thread, kind, memory, temporary, true)
+        let began_ns = unfinished::now_ns();
+        match self.roundtrip(thread, kind, memory, temporary, true) {
+            Verdict::Answer(AGAIN) => {
+                let again = Again {
+                    kind,
+                    row,
+                    args,
+                    temporary,
+                    began_ns,
+                };
+                self.again(thread, memory, &again)
+            }
+            verdict => verdict,
+        }
+    }
+
+    /// A call was interrupted by nothing that the guest sees, and goes on: what
+    /// waits for a time waits for the rest of it.
+    fn again(&mut self, thread: &Thread, memory: &dyn GuestMemory, call: &Again<'_>) -> Verdict {
+        let (row, args) = (call.row, call.args);
+        let wait = unfinished::of_call(thread.outer, row.nr, args, call.began_ns)
+            .or_else(|| socket_limit::wait(self, thread, row.nr, args, call.began_ns));
+        let read = unfinished::memory_of(thread.outer);
+        let mut limited = None;
+        let verdict = loop {
+            let mut rest = *args;
+            if let Some(wait) = &wait {
+                let now_limited = socket_limit::shorten(self, thread, args, wait);
+                limited = limited.or(now_limited);
+                let stack = unfinished::stack_pointer(thread.outer).unwrap_or(0);
+                let now_ns = unfinished::now_ns();
+                let shortened = unfinished::shorten(wait, args, stack, now_ns, &read);
+                if let Some(shortened) = shortened.filter(|rest| rest.put(thread.outer)) {
+                    rest = shortened.args;
+                }
+            }
+            if self.call.marshal(row, &rest, memory).is_err() {
+                // Another thread has taken its memory away meanwhile.
+                break Verdict::Answer(-i64::from(libc::EFAULT));
+            }
+            match self.roundtrip(thread, call.kind, memory, call.temporary, true) {
+                Verdict::Answer(AGAIN) => {}
+                verdict => break verdict,
+            }
+        };
+        if let Some(limited) = &limited {
+            socket_limit::restore(self, thread, limited);
+        }
+        verdict
     }
 
     /// A call at home on our own account. It does not wait for anything, and no
@@ -314,7 +412,7 @@ impl Worker {
         match self.call.marshal(row, args, memory) {
             Ok(()) => self.roundtrip(thread, Kind::Call, memory, None, false),
             Err(MarshalError::Errno(Errno(errno))) => Verdict::Answer(-i64::from(errno)),
-            Err(MarshalError::GoHome(reason)) => self.go_home(thread, reason),
+            Err(MarshalError::GoHome(reason)) => self.go_home(thread, &called(row, reason)),
         }
     }
 
@@ -359,6 +457,9 @@ impl Worker {
             if answer.result == EINTR && !signals::is_due(thread, temporary) {
                 if thread.process.is_leaving() {
                     return Verdict::Answer(ERESTARTNOINTR);
+                }
+                if interruptible {
+                    return Verdict::Answer(AGAIN);
                 }
                 continue;
             }

@@ -50,6 +50,39 @@ pub(crate) struct Incoming {
     pub(crate) info: SignalInfo,
 }
 
+/// What is sent into a body.
+#[derive(Clone, Copy)]
+pub(crate) enum Sent {
+    /// A signal with its details.
+    Signal(SignalInfo),
+    /// Word of a signal of this number that waits at home.
+    Word(i32),
+}
+
+impl Sent {
+    /// The signal's number.
+    pub(crate) fn signal(&self) -> i32 {
+        match self {
+            Sent::Signal([a, b, c, d, ..]) => i32::from_ne_bytes([*a, *b, *c, *d]),
+            Sent::Word(signal) => *signal,
+        }
+    }
+}
+
+/// How a thread has received word of a signal that waits at home.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Received {
+    /// It is about to be delivered.
+    Delivered(i32),
+    /// By sigtimedwait.
+    Waited {
+        /// Where its details go; 0: nowhere.
+        at: u64,
+        /// The rest of a call that the thread goes on with.
+        rest: Option<Unfinished>,
+    },
+}
+
 /// A process of a guest.
 pub(crate) struct Process {
     /// Pid at home and in the guest's namespace.
@@ -63,6 +96,9 @@ pub(crate) struct Process {
     pub(crate) incoming: Mutex<VecDeque<Incoming>>,
     /// How many were ever sent into the body.
     pub(crate) arrivals: AtomicU64,
+    /// Signals that wait at home until the body takes them, bit n-1 for signal
+    /// n: one that was sent here only tells of it.
+    pub(crate) held: AtomicU64,
     /// Number of the last signal from home that has been sent into the body.
     signals: Mutex<u64>,
     signals_changed: Condvar,
@@ -103,6 +139,7 @@ impl Process {
             dispositions: Mutex::new(dispositions),
             incoming: Mutex::new(VecDeque::new()),
             arrivals: AtomicU64::new(0),
+            held: AtomicU64::new(0),
             signals: Mutex::new(0),
             signals_changed: Condvar::new(),
             said: Mutex::default(),
@@ -137,6 +174,11 @@ impl Process {
             self.signals_changed
                 .wait_timeout_while(last, LIMIT, |last| *last < seq),
         );
+    }
+
+    /// Whether `signal` waits at home until the body takes it.
+    pub(crate) fn holds(&self, signal: i32) -> bool {
+        (1..=64).contains(&signal) && self.held.load(Ordering::SeqCst) & 1 << (signal - 1) != 0
     }
 
     /// Waits until a signal has been sent into the body, or for `limit`.
@@ -208,7 +250,7 @@ pub(crate) struct Thread {
     pub(crate) link: Mutex<Option<Link>>,
     pub(crate) state: Mutex<CallState>,
     /// Signals that came between home's fork and the body's.
-    pub(crate) held_back: Mutex<Vec<(i32, SignalInfo)>>,
+    pub(crate) held_back: Mutex<Vec<Sent>>,
     memory_files: MemoryFiles,
 }
 

@@ -44,12 +44,59 @@ pub(crate) static QUEUE_SIGNAL: Row = row(
     "rt_tgsigqueueinfo",
     &[Arg::Int, Arg::Int, Arg::Int, Arg::In(Size::Bytes(128))],
 );
+/// rt_sigqueueinfo: the same to the deputy.
+pub(crate) static QUEUE_PROCESS_SIGNAL: Row = row(
+    libc::SYS_rt_sigqueueinfo,
+    "rt_sigqueueinfo",
+    &[Arg::Int, Arg::Int, Arg::In(Size::Bytes(128))],
+);
+/// rt_sigpending: which signals wait for the deputy's thread.
+pub(crate) static PENDING: Row = row(
+    libc::SYS_rt_sigpending,
+    "rt_sigpending",
+    &[Arg::Out(Size::Bytes(8)), Arg::Int],
+);
+/// rt_sigtimedwait: takes a pending signal with its details; the time is argument 2.
+pub(crate) static TAKE_DETAILS: Row = row(
+    libc::SYS_rt_sigtimedwait,
+    "rt_sigtimedwait",
+    &[
+        Arg::In(Size::Bytes(8)),
+        Arg::Out(Size::Bytes(128)),
+        Arg::In(Size::Bytes(16)),
+        Arg::Int,
+    ],
+);
 /// rt_sigtimedwait: takes a pending signal; the time is argument 2.
 pub(crate) static TAKE_SIGNAL: Row = row(
     libc::SYS_rt_sigtimedwait,
     "rt_sigtimedwait",
     &[
         Arg::In(Size::Bytes(8)),
+        Arg::Int,
+        Arg::In(Size::Bytes(16)),
+        Arg::Int,
+    ],
+);
+/// getsockopt with a value of sixteen bytes.
+pub(crate) static GET_OPTION: Row = row(
+    libc::SYS_getsockopt,
+    "getsockopt",
+    &[
+        Arg::Fd,
+        Arg::Int,
+        Arg::Int,
+        Arg::Out(Size::Bytes(16)),
+        Arg::InOut(Size::Bytes(4)),
+    ],
+);
+/// setsockopt, likewise.
+pub(crate) static SET_OPTION: Row = row(
+    libc::SYS_setsockopt,
+    "setsockopt",
+    &[
+        Arg::Fd,
+        Arg::Int,
         Arg::Int,
         Arg::In(Size::Bytes(16)),
         Arg::Int,
@@ -78,3 +125,16 @@ pub(crate) static VMSPLICE_OUT: Row = row(
 );
 /// getuid, for the details of a signal that a guest sends to itself.
 pub(crate) static USER: Row = row(libc::SYS_getuid, "getuid", &[]);
+/// process_vm_readv from where nothing is, to learn whether it may be made.
+pub(crate) static PROBE_MEMORY: Row = row(
+    libc::SYS_process_vm_readv,
+    "process_vm_readv",
+    &[
+        Arg::Int32,
+        Arg::In(Size::Bytes(16)),
+        Arg::Int,
+        Arg::In(Size::Bytes(16)),
+        Arg::Int,
+        Arg::Int,
+    ],
+);

@@ -13,9 +13,10 @@ use image::files::LocalFiles;
 use lane::control::{ToHome, ToHost};
 use lane::setup::RuntimeSetup;
 use lane::{Kind, Lane, LaneError, Secret};
+use sys::ptrace::SignalInfo;
 use sys::ready::Bell;
 
-use crate::guest::{Process, Thread};
+use crate::guest::{Process, Received, Thread};
 use crate::helpers::Helpers;
 use crate::link::Link;
 use crate::observe;
@@ -55,6 +56,13 @@ pub(crate) enum Order {
     Arrive(Box<Arrival>),
     /// Home's answer to a call of the clone family by this thread (outer id).
     Born { outer: i32, result: i64 },
+    /// A signal that a thread (outer id) has received only as word of one that
+    /// waits at home: that one, or none if somebody else has taken it.
+    Taken {
+        outer: i32,
+        received: Received,
+        info: Option<SignalInfo>,
+    },
     /// Stop this thread (outer id) before its notification is answered, then
     /// tell the sender.
     Interrupt { outer: i32, done: Sender<()> },

@@ -34,6 +34,7 @@ mod pager;
 mod pool;
 mod readahead;
 mod signals;
+mod socket_limit;
 mod special;
 mod stats;
 mod tracer;

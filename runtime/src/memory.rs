@@ -8,11 +8,13 @@
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use abi::memory::GuestMemory;
 use sys::maps::{self, Area};
 use sys::vm;
+
+use crate::host::lock;
 
 const PAGE_BYTES: u64 = 4096;
 
@@ -150,5 +152,53 @@ impl GuestMemory for Literal<'_> {
 
     fn writable(&self, _at: u64, bytes: u64) -> u64 {
         bytes
+    }
+}
+
+/// Room of ours that a call to home points at and may write to, as if at address
+/// `at`.
+pub(crate) struct Scratch<const N: usize> {
+    at: u64,
+    bytes: Mutex<[u8; N]>,
+}
+
+impl<const N: usize> Scratch<N> {
+    pub(crate) fn new(at: u64, bytes: [u8; N]) -> Scratch<N> {
+        Scratch {
+            at,
+            bytes: Mutex::new(bytes),
+        }
+    }
+
+    /// What is there now.
+    pub(crate) fn bytes(&self) -> [u8; N] {
+        *lock(&self.bytes)
+    }
+
+    fn offset(&self, at: u64) -> usize {
+        at.checked_sub(self.at)
+            .map_or(N, |offset| offset.min(N as u64) as usize)
+    }
+}
+
+impl<const N: usize> GuestMemory for Scratch<N> {
+    fn read_some(&self, at: u64, into: &mut [u8]) -> usize {
+        let bytes = lock(&self.bytes);
+        let from = &bytes[self.offset(at)..];
+        let n = from.len().min(into.len());
+        into[..n].copy_from_slice(&from[..n]);
+        n
+    }
+
+    fn write_some(&self, at: u64, from: &[u8]) -> usize {
+        let mut bytes = lock(&self.bytes);
+        let into = &mut bytes[self.offset(at)..];
+        let n = from.len().min(into.len());
+        into[..n].copy_from_slice(&from[..n]);
+        n
+    }
+
+    fn writable(&self, at: u64, bytes: u64) -> u64 {
+        bytes.min((N - self.offset(at)) as u64)
     }
 }

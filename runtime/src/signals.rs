@@ -9,12 +9,16 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use abi::marshal::Marshalled;
 use image::capture::status_field;
+use lane::Kind;
 use lane::control::ToHome;
 use sys::ptrace::{self, SignalInfo};
 
-use crate::guest::{Disposition, Incoming, Process, TemporaryMask, Thread};
+use crate::guest::{Disposition, Incoming, Process, Sent, TemporaryMask, Thread};
+use crate::home_rows::TAKE_DETAILS;
 use crate::host::{Host, lock};
+use crate::memory::Scratch;
 
 /// Pending (for the thread, for the process) and blocked signals of a thread.
 pub(crate) struct Sets {
@@ -78,16 +82,11 @@ pub(crate) fn interrupt_if_due(host: &Host, thread: &Thread) {
     }
 }
 
-/// Sends `signal` with `info` to thread `tid` of `process`, or with 0 to the
-/// process: then a thread is chosen that does not block it, the leader first.
-/// Whether it ends the process, which is as good as dead then.
-pub(crate) fn inject(
-    host: &Host,
-    process: &Arc<Process>,
-    tid: i32,
-    signal: i32,
-    info: SignalInfo,
-) -> bool {
+/// Sends a signal to thread `tid` of `process`, or with 0 to the process: then a
+/// thread is chosen that does not block it, the leader first. Whether it ends
+/// the process, which is as good as dead then.
+pub(crate) fn inject(host: &Host, process: &Arc<Process>, tid: i32, sent: &Sent) -> bool {
+    let signal = sent.signal();
     let threads = host.threads_of(process.pid);
     let candidates: Vec<(Arc<Thread>, u64)> = threads
         .into_iter()
@@ -105,12 +104,18 @@ pub(crate) fn inject(
         Disposition::Default => is_ignored_by_default(signal),
         Disposition::Handled => false,
     };
-    if target.is_some() && ignored && signal != libc::SIGCONT {
-        return false;
+    match sent {
+        Sent::Signal(_) if target.is_some() && ignored && signal != libc::SIGCONT => return false,
+        Sent::Signal(info) => {
+            let info = *info;
+            lock(&process.incoming).push_back(Incoming { signal, info });
+        }
+        Sent::Word(_) => {
+            process.held.fetch_or(bit(signal), Ordering::SeqCst);
+        }
     }
-    lock(&process.incoming).push_back(Incoming { signal, info });
     process.arrivals.fetch_add(1, Ordering::SeqCst);
-    let sent = match target {
+    let signalled = match target {
         Some((thread, _)) => ptrace::tgkill(process.outer, thread.outer, signal),
         // Blocked everywhere: pending for the thread, or for all.
         None => match candidates.first() {
@@ -118,8 +123,10 @@ pub(crate) fn inject(
             _ => ptrace::kill(process.outer, signal),
         },
     };
-    if sent.is_err() {
-        lock(&process.incoming).pop_back();
+    if signalled.is_err() {
+        if let Sent::Signal(_) = sent {
+            lock(&process.incoming).pop_back();
+        }
         return false;
     }
     process.changed();
@@ -150,14 +157,36 @@ pub(crate) fn take_incoming(process: &Process, signal: i32) -> Option<SignalInfo
     incoming.remove(at).map(|i| i.info)
 }
 
-/// Signals that wait in the body because `thread` blocks them, with their
-/// details as far as they are known. They are not on their way any more.
-pub(crate) fn take_pending(host: &Host, thread: &Thread) -> Vec<Incoming> {
+/// Takes a signal that waits at home for `thread` or its process, if it still does.
+pub(crate) fn take_at_home(thread: &Thread, signal: i32) -> Option<SignalInfo> {
+    const SET: u64 = 0x1000;
+    const TIME: u64 = SET + 8;
+    const INFO: u64 = TIME + 16;
+    let mut bytes = [0; 24 + 128];
+    bytes[..8].copy_from_slice(&bit(signal).to_le_bytes());
+    let memory = Scratch::new(SET, bytes);
+    let mut call = Marshalled::new();
+    call.marshal(&TAKE_DETAILS, &[SET, INFO, TIME, 8, 0, 0], &memory)
+        .ok()?;
+    let mut link = lock(&thread.link);
+    let link = link.as_mut()?;
+    link.put_in_order(&thread.process.ahead).ok()?;
+    link.send_call(Kind::Call, &call).ok()?;
+    let answer = link.receive_answer().ok()?;
+    let result = call.scatter(answer.result, answer.data, &memory).ok()?;
+    let mut details = [0; 128];
+    details.copy_from_slice(&memory.bytes()[24..]);
+    (result == i64::from(signal)).then_some(details)
+}
+
+/// Signals of `set` that wait in the body because `thread` blocks them, with
+/// their details as far as they are known. They are not on their way any more.
+pub(crate) fn take_pending(host: &Host, thread: &Thread, set: u64) -> Vec<Incoming> {
     let process = &thread.process;
     let Some(sets) = sets(thread.outer) else {
         return Vec::new();
     };
-    let pending = sets.pending & sets.blocked;
+    let pending = sets.pending & sets.blocked & set;
     let mut taken = Vec::new();
     for signal in (1..=64).filter(|signal| pending & bit(*signal) != 0) {
         let before = taken.len();

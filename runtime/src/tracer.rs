@@ -13,14 +13,14 @@ use image::ImageError;
 use image::postcopy::filler::Filler;
 use image::rebuild::{self, Ground, Init};
 use image::schema::SignalAction;
-use image::unfinished::{self, Rest, Shortenings};
+use image::unfinished::{self, Rest, Shortenings, Unfinished};
 use lane::Kind;
 use lane::control::{ToHome, ToHost};
 use sys::ptrace::{self, Change, EVENT_STOP};
 use sys::seccomp::{Condition, Rules, assemble};
 
 use crate::births::{Birth, Refusal};
-use crate::guest::{Borrowed, Disposition, Dispositions, Process, Thread};
+use crate::guest::{Borrowed, Disposition, Dispositions, Process, Received, Sent, Thread};
 use crate::host::{Arrival, Host, Order, lock};
 use crate::link::GONE;
 use crate::memory::{BodyMemory, MemoryFiles};
@@ -50,7 +50,7 @@ pub(crate) struct Tracer {
     /// Programs to run once the old body of the same pid has ended.
     arrivals: HashMap<i32, Box<Arrival>>,
     /// Signals for programs (pid at home) that are about to run here.
-    waiting: HashMap<i32, Vec<(i32, ptrace::SignalInfo)>>,
+    waiting: HashMap<i32, Vec<(i32, Sent)>>,
     /// Number of the last signal that home has sent for a process (pid at home).
     sent: HashMap<i32, u64>,
     /// Processes (pid at home) that are frozen, and their threads held so far.
@@ -86,7 +86,7 @@ impl Tracer {
             leaders: HashMap::new(),
             leaving: HashMap::new(),
             recall_later: HashSet::new(),
-            shortenings: Shortenings::default(),
+            shortenings: Shortenings::new(is_executed_here),
         })
     }
 
@@ -211,7 +211,7 @@ impl Tracer {
                 // What was sent to the old program and not yet seen by it.
                 let left = std::mem::take(&mut *lock(&old.incoming));
                 let waiting = self.waiting.entry(pid).or_default();
-                waiting.extend(left.into_iter().map(|i| (0, i.info)));
+                waiting.extend(left.into_iter().map(|i| (0, Sent::Signal(i.info))));
                 self.arrivals.insert(pid, arrival);
                 // ESRCH: it is ending already.
                 let _ = ptrace::kill(old.outer, libc::SIGKILL);
@@ -252,6 +252,7 @@ impl Tracer {
                     Arc::default(),
                     self.host.stats,
                 );
+                process.held = image.held.into();
                 if image.departure != 0 {
                     process.pages = Arc::new(Pages::coming());
                 }
@@ -269,8 +270,7 @@ impl Tracer {
                 self.deliver_waiting(&process);
                 for ((outer, tid), thread) in body.threads.into_iter().zip(&image.threads) {
                     // Calls that go home are shortened when they are notified.
-                    let own = thread.unfinished.filter(|wait| is_executed_here(wait.nr));
-                    if let Err(error) = self.shortenings.resume(outer, own) {
+                    if let Err(error) = self.shortenings.resume(outer, thread.unfinished) {
                         tracing::debug!("start thread {tid} of body {pid}: {error}");
                     }
                 }
@@ -306,15 +306,30 @@ impl Tracer {
         let Some(thread) = self.host.thread(outer) else {
             return ptrace::resume(outer, signal);
         };
-        let process = &thread.process;
-        if let Some(info) = self.incoming(outer, process, signal) {
-            ptrace::set_signal_info(outer, &info)?;
+        match origin(outer, &thread.process, signal)? {
+            Origin::Here => {}
+            Origin::Sent(info) => ptrace::set_signal_info(outer, &info)?,
+            Origin::Word if self.births.contains_key(&outer) => {
+                lock(&thread.held_back).push(Sent::Word(signal));
+                return ptrace::resume(outer, 0);
+            }
+            Origin::Word => {
+                take_at_home(&self.host, thread, signal, Received::Delivered(signal));
+                return Ok(());
+            }
         }
         if self.births.contains_key(&outer) {
-            return self.hold_back(outer, &thread, signal);
+            return self.hold_back(outer, &thread);
         }
-        self.undo_early_interruption(outer, &thread)?;
-        self.end_suspension(outer, &thread)?;
+        self.deliver(outer, &thread, signal)
+    }
+
+    /// A thread that is about to receive a signal does, with the details that are
+    /// in place.
+    fn deliver(&mut self, outer: i32, thread: &Arc<Thread>, signal: i32) -> Result<()> {
+        let process = &thread.process;
+        self.undo_early_interruption(outer, thread)?;
+        self.end_suspension(outer, thread)?;
         let disposition = lock(&process.dispositions).of[signal.clamp(0, 64) as usize];
         let stops = matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
         if stops && disposition == Disposition::Default {
@@ -327,23 +342,11 @@ impl Tracer {
         ptrace::resume(outer, signal)
     }
 
-    /// Original details of a signal that we sent.
-    fn incoming(&self, outer: i32, process: &Process, signal: i32) -> Option<ptrace::SignalInfo> {
-        let info = ptrace::signal_info(outer).ok()?;
-        let sender = i32::from_ne_bytes([info[16], info[17], info[18], info[19]]);
-        let code = i32::from_ne_bytes([info[8], info[9], info[10], info[11]]);
-        // Ours come from outside the namespace, which shows as pid 0.
-        if sender != 0 || !(code == 0 || code == -6) {
-            return None;
-        }
-        signals::take_incoming(process, signal)
-    }
-
     /// A signal must not come between home's fork and the body's: it is sent
     /// again when the child is there.
-    fn hold_back(&mut self, outer: i32, thread: &Thread, signal: i32) -> Result<()> {
+    fn hold_back(&mut self, outer: i32, thread: &Thread) -> Result<()> {
         let info = ptrace::signal_info(outer)?;
-        lock(&thread.held_back).push((signal, info));
+        lock(&thread.held_back).push(Sent::Signal(info));
         ptrace::resume(outer, 0)
     }
 
@@ -406,12 +409,14 @@ impl Tracer {
         }
         let takes = lock(&thread.state).takes.take();
         let had_business = takes.is_some() || lock(&thread.state).suspend.is_some();
-        let wait = self.shortenings.end(outer)?;
+        let mut wait = self.shortenings.end(outer)?;
         if !had_business && self.hold(outer, &thread, wait)? {
             return Ok(());
         }
-        if let Some(at) = takes {
-            self.give_details(outer, &thread, at)?;
+        if let Some(at) = takes
+            && !self.give_details(outer, &thread, at, wait)?
+        {
+            return Ok(());
         }
         let suspend = lock(&thread.state).suspend.take();
         if let Some(temporary) = suspend {
@@ -428,34 +433,83 @@ impl Tracer {
                 regs.rdi = temporary.at;
                 regs.rsi = 8;
                 ptrace::set_registers(outer, &regs)?;
+                wait = Some(Unfinished::suspension(temporary.mask));
             }
         }
-        self.shortenings.resume(outer, wait)?;
         if had_business {
+            // Due before it runs, as after any other stop.
             self.remind(outer);
         }
-        Ok(())
+        self.shortenings.resume(outer, wait)
     }
 
     /// A thread has taken a signal by sigtimedwait: details of one that we sent
-    /// are put at `at`. If another thread was faster, it waits again.
-    fn give_details(&self, outer: i32, thread: &Thread, at: u64) -> Result<()> {
-        let mut regs = ptrace::registers(outer)?;
-        let signal = regs.rax as i64;
+    /// are put at `at`. If another thread was faster, it waits again. Returns
+    /// whether it goes on: else it has taken word of a signal at home.
+    fn give_details(
+        &self,
+        outer: i32,
+        thread: &Arc<Thread>,
+        at: u64,
+        rest: Option<Unfinished>,
+    ) -> Result<bool> {
+        let signal = ptrace::registers(outer)?.rax as i64;
         if signal == -i64::from(libc::EINTR) {
-            regs.rip -= 2;
-            regs.rax = libc::SYS_rt_sigtimedwait as u64;
-            regs.orig_rax = u64::MAX;
-            return ptrace::set_registers(outer, &regs);
+            wait_again(outer)?;
         }
-        if (1..=64).contains(&signal)
-            && let Some(info) = signals::take_incoming(&thread.process, signal as i32)
-            && at != 0
-        {
-            // Was writable for the kernel a moment ago.
-            let _ = thread.memory().write(at, &info);
+        let Some(signal) = i32::try_from(signal).ok().filter(|n| (1..=64).contains(n)) else {
+            return Ok(true);
+        };
+        match signals::take_incoming(&thread.process, signal) {
+            Some(info) if at != 0 => {
+                // Was writable for the kernel a moment ago.
+                let _ = thread.memory().write(at, &info);
+            }
+            None if thread.process.holds(signal) => {
+                let received = Received::Waited { at, rest };
+                take_at_home(&self.host, Arc::clone(thread), signal, received);
+                return Ok(false);
+            }
+            _ => {}
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Home has given a signal that waited there, or has none any more.
+    fn taken(
+        &mut self,
+        outer: i32,
+        received: Received,
+        info: Option<ptrace::SignalInfo>,
+    ) -> Result<()> {
+        let Some(thread) = self.host.thread(outer) else {
+            return Ok(());
+        };
+        match (received, info) {
+            (Received::Delivered(signal), Some(info)) => {
+                ptrace::set_signal_info(outer, &info)?;
+                self.remind(outer);
+                self.deliver(outer, &thread, signal)
+            }
+            (Received::Delivered(_), None) => {
+                // Nothing has come: what it was in goes on.
+                self.end_suspension(outer, &thread)?;
+                self.remind(outer);
+                ptrace::resume(outer, 0)
+            }
+            (Received::Waited { at, rest }, info) => {
+                match info {
+                    Some(info) if at != 0 => {
+                        // Was writable for the kernel a moment ago.
+                        let _ = thread.memory().write(at, &info);
+                    }
+                    Some(_) => {}
+                    None => wait_again(outer)?,
+                }
+                self.remind(outer);
+                self.shortenings.resume(outer, rest)
+            }
+        }
     }
 
     /// A body thread stands at a call of the clone family.
@@ -599,6 +653,8 @@ impl Tracer {
             if birth.shares_memory() {
                 process.pages = Arc::clone(&thread.process.pages);
             }
+            // It has the same signalfds.
+            process.held = thread.process.held.load(Ordering::SeqCst).into();
             let process = Arc::new(process);
             self.leaders.insert(child, Arc::clone(&process));
             process
@@ -612,8 +668,8 @@ impl Tracer {
         if self.early.remove(&child) {
             self.start_newborn(child)?;
         }
-        for (signal, info) in std::mem::take(&mut *lock(&thread.held_back)) {
-            signals::inject(&self.host, &thread.process, thread.tid, signal, info);
+        for sent in std::mem::take(&mut *lock(&thread.held_back)) {
+            signals::inject(&self.host, &thread.process, thread.tid, &sent);
         }
         ptrace::resume(parent, 0)
     }
@@ -640,6 +696,15 @@ impl Tracer {
             Order::Born { outer, result } => {
                 if let Err(error) = self.home_forked(outer, result) {
                     tracing::debug!("fork of thread {outer}: {error}");
+                }
+            }
+            Order::Taken {
+                outer,
+                received,
+                info,
+            } => {
+                if let Err(error) = self.taken(outer, received, info) {
+                    tracing::debug!("signal of thread {outer}: {error}");
                 }
             }
             Order::Interrupt { outer, done } => {
@@ -675,17 +740,13 @@ impl Tracer {
                 tid,
                 seq,
                 info,
-            } => {
-                self.sent.insert(pid, seq);
-                self.waiting.entry(pid).or_default().push((tid, info));
-                match self.process(pid) {
-                    Some(process) if !process.silent.load(Ordering::SeqCst) => {
-                        self.deliver_waiting(&process);
-                    }
-                    // Its body is about to be made.
-                    _ => {}
-                }
-            }
+            } => self.sent_by_home(pid, tid, seq, Sent::Signal(info)),
+            ToHost::Waits {
+                pid,
+                tid,
+                seq,
+                signal,
+            } => self.sent_by_home(pid, tid, seq, Sent::Word(signal)),
             ToHost::Kill { pid } => {
                 self.waiting.remove(&pid);
                 self.sent.remove(&pid);
@@ -697,7 +758,7 @@ impl Tracer {
             ToHost::Freeze { pid } => self.freeze(pid),
             ToHost::Thaw { pid } => {
                 for outer in self.frozen.remove(&pid).unwrap_or_default() {
-                    let _ = ptrace::resume(outer, 0);
+                    let _ = self.shortenings.go_on(outer);
                 }
             }
             ToHost::CallHome { pid } => self.recall(pid),
@@ -706,20 +767,27 @@ impl Tracer {
         }
     }
 
-    /// Sends into the body what home has sent for the process.
-    fn deliver_waiting(&mut self, process: &Arc<Process>) {
-        for (tid, info) in self.waiting.remove(&process.pid).unwrap_or_default() {
-            self.inject(process, tid, info);
-        }
-        if let Some(seq) = self.sent.get(&process.pid) {
-            process.signal_sent(*seq);
+    fn sent_by_home(&mut self, pid: i32, tid: i32, seq: u64, sent: Sent) {
+        self.sent.insert(pid, seq);
+        self.waiting.entry(pid).or_default().push((tid, sent));
+        match self.process(pid) {
+            Some(process) if !process.silent.load(Ordering::SeqCst) => {
+                self.deliver_waiting(&process);
+            }
+            // Its body is about to be made.
+            _ => {}
         }
     }
 
-    fn inject(&self, process: &Arc<Process>, tid: i32, info: ptrace::SignalInfo) {
-        let signal = i32::from_ne_bytes([info[0], info[1], info[2], info[3]]);
-        if (1..=64).contains(&signal) {
-            signals::inject(&self.host, process, tid, signal, info);
+    /// Sends into the body what home has sent for the process.
+    fn deliver_waiting(&mut self, process: &Arc<Process>) {
+        for (tid, sent) in self.waiting.remove(&process.pid).unwrap_or_default() {
+            if (1..=64).contains(&sent.signal()) {
+                signals::inject(&self.host, process, tid, &sent);
+            }
+        }
+        if let Some(seq) = self.sent.get(&process.pid) {
+            process.signal_sent(*seq);
         }
     }
 
@@ -730,6 +798,55 @@ impl Tracer {
             let _ = ptrace::interrupt(thread.outer);
         }
     }
+}
+
+/// Where a signal comes from that a body is about to receive.
+enum Origin {
+    /// The body, or its kernel.
+    Here,
+    /// We sent it: its original details.
+    Sent(ptrace::SignalInfo),
+    /// We sent it, to tell of one that waits at home.
+    Word,
+}
+
+fn origin(outer: i32, process: &Process, signal: i32) -> Result<Origin> {
+    let info = ptrace::signal_info(outer)?;
+    let word = |at: usize| i32::from_ne_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);
+    let (code, sender) = (word(8), word(16));
+    if !(code == signals::SI_USER || code == signals::SI_TKILL) {
+        return Ok(Origin::Here);
+    }
+    // Ours come from outside the namespace, which shows as pid 0.
+    let sent = (sender == 0).then(|| signals::take_incoming(process, signal));
+    Ok(match sent.flatten() {
+        Some(info) => Origin::Sent(info),
+        // Also one that the guest sent itself before such signals waited at home.
+        None if process.holds(signal) => Origin::Word,
+        None => Origin::Here,
+    })
+}
+
+/// A thread that has just returned from sigtimedwait makes that call again.
+fn wait_again(outer: i32) -> Result<()> {
+    let mut regs = ptrace::registers(outer)?;
+    regs.rip -= 2;
+    regs.rax = libc::SYS_rt_sigtimedwait as u64;
+    regs.orig_rax = u64::MAX;
+    ptrace::set_registers(outer, &regs)
+}
+
+/// Takes a signal that waits at home for a thread that stands still until then.
+fn take_at_home(host: &Arc<Host>, thread: Arc<Thread>, signal: i32, received: Received) {
+    let asking = Arc::clone(host);
+    host.helpers.run(Box::new(move || {
+        let info = signals::take_at_home(&thread, signal);
+        asking.order(Order::Taken {
+            outer: thread.outer,
+            received,
+            info,
+        });
+    }));
 }
 
 fn is_executed_here(nr: u32) -> bool {

@@ -52,7 +52,7 @@ fn build(sources: &Path, name: &str) -> PathBuf {
     let lock = File::create(dir.join(format!(".{name}.lock"))).expect("a lock file for building");
     lock.lock()
         .expect("waiting for another process that builds");
-    let headers = ["guest.h", "ahead.h"].map(|name| sources.join(name));
+    let headers = ["guest.h", "ahead.h", "shown.h"].map(|name| sources.join(name));
     let mut all: Vec<&Path> = vec![&source];
     all.extend(
         headers

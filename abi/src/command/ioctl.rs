@@ -135,7 +135,8 @@ pub(super) const COMMANDS: &[Command] = &[
     pointer(0x4b47, "KDSKBENT", input(4)),
     pointer(0x4b48, "KDGKBSENT", inout(513)),
     pointer(0x4b49, "KDSKBSENT", input(513)),
-    pointer(0x4b4a, "KDGKBDIACR", out(772)),
+    // As many as there are.
+    pointer(0x4b4a, "KDGKBDIACR", inout(772)),
     pointer(0x4b4c, "KDGETKEYCODE", inout(8)),
     pointer(0x4b4d, "KDSETKEYCODE", input(8)),
     number(0x4b4e, "KDSIGACCEPT"),
@@ -267,7 +268,8 @@ pub(super) const COMMANDS: &[Command] = &[
     pointer(0x8902, "SIOCSPGRP", input(4)),
     pointer(0x8903, "FIOGETOWN", out(4)),
     pointer(0x8904, "SIOCGPGRP", out(4)),
-    pointer(0x8905, "SIOCATMARK", out(4)),
+    // A socket that does not know these looks for the name of an interface there.
+    pointer(0x8905, "SIOCATMARK", inout(4)),
     pointer(0x8906, "SIOCGSTAMP", out(16)),
     pointer(0x8907, "SIOCGSTAMPNS", out(16)),
     go_home(0x890b, "SIOCADDRT", INSIDE),
@@ -314,7 +316,7 @@ pub(super) const COMMANDS: &[Command] = &[
     pointer(0x8947, "SIOCGMIIPHY", inout(40)),
     pointer(0x8948, "SIOCGMIIREG", inout(40)),
     pointer(0x8949, "SIOCSMIIREG", input(40)),
-    pointer(0x894b, "SIOCOUTQNSD", out(4)),
+    pointer(0x894b, "SIOCOUTQNSD", inout(4)),
     pointer(0x8953, "SIOCDARP", input(68)),
     pointer(0x8954, "SIOCGARP", inout(68)),
     pointer(0x8955, "SIOCSARP", input(68)),
@@ -456,7 +458,8 @@ pub(super) const COMMANDS: &[Command] = &[
             base: 24,
         }),
     ),
-    pointer(
+    new(
+        nr::IOCTL,
         0xc020660b,
         "FS_IOC_FIEMAP",
         Arg::InOut(Size::Counted {
@@ -464,6 +467,8 @@ pub(super) const COMMANDS: &[Command] = &[
             unit: 56,
             base: 32,
         }),
+        Route::Home,
+        "room for more extents than there is memory: EFAULT instead of EINVAL",
     ),
     go_home(0xc0286687, "FS_IOC_READ_VERITY_METADATA", INSIDE),
     go_home(0xc0389423, "BTRFS_IOC_INO_PATHS", INSIDE),

@@ -98,6 +98,14 @@ const fn key_with(code: u64, name: &'static str, arg: Arg, then: &'static [Arg])
     }
 }
 
+const fn key_inside(code: u64, name: &'static str) -> Command {
+    Command {
+        route: Route::GoHome,
+        gap: "brings the process home: how long its buffers are is said in another one",
+        ..row(nr::KEYCTL, code, name, Arg::Addr)
+    }
+}
+
 /// Reads into a buffer whose size is argument 3.
 const BUFFER: &[Arg] = &[Arg::OutRet(Size::Arg(3), 1), Arg::Int];
 /// A payload whose size is argument 3.
@@ -137,6 +145,17 @@ pub(super) const KEYCTL: &[Command] = &[
     ),
     key(21, "KEYCTL_INVALIDATE"),
     key_with(22, "KEYCTL_GET_PERSISTENT", Arg::Int, &[Arg::Int]),
+    key_inside(23, "KEYCTL_DH_COMPUTE"),
+    key_with(
+        24,
+        "KEYCTL_PKEY_QUERY",
+        Arg::Int,
+        &[Arg::Int, Arg::Str, Arg::Out(Size::Bytes(56))],
+    ),
+    key_inside(25, "KEYCTL_PKEY_ENCRYPT"),
+    key_inside(26, "KEYCTL_PKEY_DECRYPT"),
+    key_inside(27, "KEYCTL_PKEY_SIGN"),
+    key_inside(28, "KEYCTL_PKEY_VERIFY"),
     key_with(
         29,
         "KEYCTL_RESTRICT_KEYRING",
@@ -150,4 +169,5 @@ pub(super) const KEYCTL: &[Command] = &[
         Arg::OutRet(Size::Arg(2), 1),
         &[Arg::Int],
     ),
+    key(32, "KEYCTL_WATCH_KEY"),
 ];

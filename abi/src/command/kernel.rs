@@ -79,6 +79,17 @@ pub(super) const GET_MEMPOLICY: &[Command] = &[
     ),
 ];
 
+pub(super) const KCMP: &[Command] = &[
+    row(nr::KCMP, 0, "KCMP_FILE", Arg::Int),
+    row(nr::KCMP, 1, "KCMP_VM", Arg::Int),
+    row(nr::KCMP, 2, "KCMP_FILES", Arg::Int),
+    row(nr::KCMP, 3, "KCMP_FS", Arg::Int),
+    row(nr::KCMP, 4, "KCMP_SIGHAND", Arg::Int),
+    row(nr::KCMP, 5, "KCMP_IO", Arg::Int),
+    row(nr::KCMP, 6, "KCMP_SYSVSEM", Arg::Int),
+    row(nr::KCMP, 7, "KCMP_EPOLL_TFD", input(12)),
+];
+
 pub(super) const FSCONFIG: &[Command] = &[
     row(nr::FSCONFIG, 0, "FSCONFIG_SET_FLAG", Arg::Addr),
     row(nr::FSCONFIG, 1, "FSCONFIG_SET_STRING", Arg::Str),

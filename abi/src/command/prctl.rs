@@ -35,7 +35,6 @@ const DISPATCH: &str = "brings the process home: the dispatch of system calls to
 const LAYOUT: &str = "brings the process home: it describes the memory of the process at home";
 const FILTER: &str = "brings the process home: its filter would judge the calls of the deputy";
 const CORE: &str = "brings the process home: core scheduling names processes of one machine";
-const SHOWS_FILTER: &str = "answers 2 (filtered) under mosexec, where it would be 0 natively";
 
 pub(super) const COMMANDS: &[Command] = &[
     home(1, "PR_SET_PDEATHSIG", ""),
@@ -64,7 +63,7 @@ pub(super) const COMMANDS: &[Command] = &[
     home_out(16, "PR_GET_NAME", 16),
     here(19, "PR_GET_ENDIAN"),
     here(20, "PR_SET_ENDIAN"),
-    home(21, "PR_GET_SECCOMP", SHOWS_FILTER),
+    home(21, "PR_GET_SECCOMP", ""),
     go_home(22, "PR_SET_SECCOMP", FILTER),
     home(23, "PR_CAPBSET_READ", ""),
     home(24, "PR_CAPBSET_DROP", ""),
@@ -82,11 +81,7 @@ pub(super) const COMMANDS: &[Command] = &[
     home(36, "PR_SET_CHILD_SUBREAPER", ""),
     home_out(37, "PR_GET_CHILD_SUBREAPER", 4),
     home(38, "PR_SET_NO_NEW_PRIVS", ""),
-    home(
-        39,
-        "PR_GET_NO_NEW_PRIVS",
-        "answers 1 where mosexec runs without privilege",
-    ),
+    home(39, "PR_GET_NO_NEW_PRIVS", ""),
     here(40, "PR_GET_TID_ADDRESS"),
     here(41, "PR_SET_THP_DISABLE"),
     here(42, "PR_GET_THP_DISABLE"),

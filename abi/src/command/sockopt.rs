@@ -11,6 +11,7 @@ const SOL_IPV6: u64 = 41;
 const SOL_SCTP: u64 = 132;
 const SOL_PACKET: u64 = 263;
 const SOL_XDP: u64 = 283;
+const SOL_MPTCP: u64 = 284;
 
 /// Options that are asked with a value, and answered with one.
 const ASKED: Arg = Arg::InOut(Size::At(4));
@@ -83,6 +84,7 @@ pub(super) const SET: &[Command] = &[
 ];
 
 pub(super) const GET: &[Command] = &[
+    ask((SOL_IP, 9), "IP_PKTOPTIONS"),
     ask((SOL_IP, 41), "IP_MSFILTER"),
     ask((SOL_IP, 48), "MCAST_MSFILTER"),
     ask((SOL_IP, 64), "IPT_SO_GET_INFO"),
@@ -92,6 +94,8 @@ pub(super) const GET: &[Command] = &[
     get_home((SOL_SOCKET, 26), "SO_GET_FILTER", COUNT),
     get_home((SOL_TCP, 35), "TCP_ZEROCOPY_RECEIVE", RING),
     ask((SOL_TCP, 40), "TCP_AO_GET_KEYS"),
+    ask((SOL_IPV6, 6), "IPV6_2292PKTOPTIONS"),
+    ask((SOL_IPV6, 32), "IPV6_FLOWLABEL_MGR"),
     ask((SOL_IPV6, 48), "MCAST_MSFILTER"),
     ask((SOL_IPV6, 64), "IP6T_SO_GET_INFO"),
     ask((SOL_IPV6, 65), "IP6T_SO_GET_ENTRIES"),
@@ -107,4 +111,8 @@ pub(super) const GET: &[Command] = &[
     ask((SOL_SCTP, 108), "SCTP_GET_PEER_ADDRS"),
     ask((SOL_SCTP, 109), "SCTP_GET_LOCAL_ADDRS"),
     get_home((SOL_SCTP, 111), "SCTP_SOCKOPT_CONNECTX3", INSIDE),
+    ask((SOL_PACKET, 11), "PACKET_HDRLEN"),
+    ask((SOL_MPTCP, 2), "MPTCP_TCPINFO"),
+    ask((SOL_MPTCP, 3), "MPTCP_SUBFLOW_ADDRS"),
+    get_home((SOL_MPTCP, 4), "MPTCP_FULL_INFO", INSIDE),
 ];

@@ -24,6 +24,8 @@ const STRING_STEP_BYTES: usize = 256;
 
 /// Longest string execve takes, with its NUL (`MAX_ARG_STRLEN`).
 const ARGUMENT_BYTES_MAX: usize = 128 << 10;
+/// Most bytes of a structure that the kernel fills as far as it has something.
+const CAPACITY_BYTES_MAX: u64 = 512 << 10;
 /// Pointers of an argument list that are read at a time.
 const POINTERS_STEP: u64 = 64;
 
@@ -166,7 +168,23 @@ impl Gather<'_> {
             }
             Arg::In(size) => self.input(index, value, size),
             Arg::InSome(size) => self.input_some(index, value, size),
+            Arg::InSomeHead(size, head) => {
+                self.input_some(index, value, size)?;
+                match self.call.places[index] {
+                    Some(place) => self
+                        .call
+                        .copy_back(place, head as usize, Rule::TIMEOUT, value),
+                    None => Ok(()),
+                }
+            }
             Arg::Out(size) => self.output(index, value, size),
+            Arg::OutSome(size) => {
+                self.both_ways(index, value, size, Rule::WHOLE)?;
+                match self.call.places[index] {
+                    Some(_) => Ok(()),
+                    None => self.output(index, value, size),
+                }
+            }
             Arg::InOut(size) => self.both_ways(index, value, size, Rule::WHOLE),
             Arg::InOutAny(size) => self.both_ways(index, value, size, Rule::ANY),
             Arg::Timeout(bytes) => self.both_ways(index, value, Size::Bytes(bytes), Rule::TIMEOUT),
@@ -319,7 +337,18 @@ impl Gather<'_> {
         {
             return self.stream(index, at, count);
         }
-        let place = match self.bytes(size, at) {
+        let bytes = match size {
+            // msgsnd looks at the head first, and no kernel knows a message that long.
+            Size::ArgPlus(count, head)
+                if self
+                    .count(count)
+                    .is_none_or(|bytes| bytes > i32::MAX as u64) =>
+            {
+                Some(u64::from(head))
+            }
+            size => self.bytes(size, at),
+        };
+        let place = match bytes {
             Some(bytes) => self.read(at, bytes)?,
             None => None,
         };
@@ -373,11 +402,8 @@ impl Gather<'_> {
         };
         let mut rule = Rule::WHOLE;
         let mut needed = bytes;
-        if let Size::At(length) = size {
-            // A length that comes back from a failed call too must stay as it is.
-            if !matches!(self.kinds[usize::from(length)], Arg::InOutAny(_)) {
-                bytes = bytes.min(CALL_BYTES_MAX as u64);
-            }
+        if let Size::At(_) = size {
+            bytes = bytes.min(CALL_BYTES_MAX as u64);
             rule = Rule::counted(0);
             // How much of it will be used nobody knows.
             needed = bytes.min(1);
@@ -623,8 +649,16 @@ impl Gather<'_> {
         let mut word = [0; 8];
         let width = usize::from(nested.count_bytes);
         word[..width].copy_from_slice(&self.call.input[count..count + width]);
-        let bytes = u64::from_le_bytes(word).saturating_mul(u64::from(nested.unit));
+        let mut bytes = u64::from_le_bytes(word).saturating_mul(u64::from(nested.unit));
         if flow == Flow::Counted {
+            // A capacity: a negative one has no room, and nobody fills one that is too large.
+            if bytes > i32::MAX as u64 {
+                bytes = 0;
+            } else if bytes > CAPACITY_BYTES_MAX {
+                bytes = CAPACITY_BYTES_MAX;
+                self.call.input[count..count + 4]
+                    .copy_from_slice(&(CAPACITY_BYTES_MAX as u32).to_le_bytes());
+            }
             let guest_at = at.wrapping_add(u64::from(nested.count));
             self.call
                 .copy_back(Place::Input(count), width, Rule::WHOLE, guest_at)?;

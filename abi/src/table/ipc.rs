@@ -42,7 +42,8 @@ pub(super) const ROWS: &[Row] = &[
         69,
         "msgsnd",
         &[Int32, In(Size::ArgPlus(2, 8)), Int, Int32],
-        "",
+        "a message that is longer than kernel.msgmax and of which not all can be read: EFAULT \
+         instead of EINVAL",
     ),
     home(
         70,

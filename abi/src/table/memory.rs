@@ -123,7 +123,8 @@ pub(super) const ROWS: &[Row] = &[
         440,
         "process_madvise",
         &[Fd, Addr, Int, Int32, Int32],
-        "brings the process home: it acts on the memory of another process",
+        "brings the process home: it acts on the memory of another process, but does not reach that of \
+         one that is elsewhere",
     ),
     go_home(
         447,

@@ -4,7 +4,8 @@ use super::{bytes, counted_by, home};
 use crate::row::Arg::*;
 use crate::row::{Row, Size};
 
-const LENGTH: crate::row::Arg = InOut(bytes(4));
+/// Written before the address, which may have nowhere to go.
+const LENGTH: crate::row::Arg = InOutAny(bytes(4));
 const PIECES: &str = "more than 1 MiB on a stream is moved in pieces of 1 MiB";
 
 pub(super) const ROWS: &[Row] = &[

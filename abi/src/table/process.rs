@@ -7,6 +7,8 @@ use crate::row::{Row, Size};
 const LIMIT: &str = "limits on memory and CPU time act in the body, the others at home";
 const PLACED: &str = "acts on the deputy: the home node's scheduler obeys it, the host's does not";
 const TRACED: &str = "brings the process home: it looks into another process";
+const OTHER_MEMORY: &str = "between two guests on one host it is carried out there; with any other \
+     process it brings the caller home, from where it does not reach the memory of one that is elsewhere";
 const PORTS: &str = "brings the process home: it opens the machine's ports";
 const NAMESPACE: &str = "brings the process home: its namespaces would have to be made on the host \
      too";
@@ -46,14 +48,16 @@ pub(super) const ROWS: &[Row] = &[
     home(
         118,
         "getresuid",
-        &[Out(bytes(4)), Out(bytes(4)), Out(bytes(4))],
+        // Written one after another, until one cannot be.
+        &[InOutAny(bytes(4)), InOutAny(bytes(4)), Out(bytes(4))],
         "",
     ),
     home(119, "setresgid", &[Int32, Int32, Int32], ""),
     home(
         120,
         "getresgid",
-        &[Out(bytes(4)), Out(bytes(4)), Out(bytes(4))],
+        // Written one after another, until one cannot be.
+        &[InOutAny(bytes(4)), InOutAny(bytes(4)), Out(bytes(4))],
         "",
     ),
     home(121, "getpgid", &[Int32], ""),
@@ -149,23 +153,29 @@ pub(super) const ROWS: &[Row] = &[
         &[Out(bytes(4)), Out(bytes(4)), Addr],
         "the processor number is the host node's",
     ),
-    go_home(
+    special(
         310,
         "process_vm_readv",
         &[Int32, Addr, Int, Addr, Int, Int],
-        TRACED,
+        OTHER_MEMORY,
     ),
-    go_home(
+    special(
         311,
         "process_vm_writev",
         &[Int32, Addr, Int, Addr, Int, Int],
-        TRACED,
+        OTHER_MEMORY,
     ),
-    go_home(312, "kcmp", &[Int32, Int32, Int32, Int, Int], TRACED),
+    home(
+        312,
+        "kcmp",
+        &[Int32, Int32, Int32, Int, ByCommand],
+        "see the table of kcmp commands",
+    ),
     home(
         314,
         "sched_setattr",
-        &[Int32, InSome(bytes(256)), Int32],
+        // The size that the kernel knows comes back where the one given is refused.
+        &[Int32, InSomeHead(bytes(4096), 4), Int32],
         PLACED,
     ),
     home(
@@ -209,7 +219,7 @@ pub(super) const ROWS: &[Row] = &[
         459,
         "lsm_get_self_attr",
         &[Int32, InOut(Size::At(2)), InOutAny(bytes(4)), Int32],
-        "",
+        "with LSM_FLAG_SINGLE the size given must be that of a context (32) at least",
     ),
     home(
         460,

@@ -4,8 +4,8 @@ use super::{both, bytes, counted_by, here, home, special};
 use crate::row::Arg::*;
 use crate::row::Row;
 
-const SIGNALFD: &str = "from now on the signal mask is mirrored home, which makes each change of it \
-     a forwarded call";
+const SIGNALFD: &str = "timers of the body's own CPU time, faults and signals that stop are not seen; nor is \
+     anything by a signalfd that came by a message";
 
 pub(super) const ROWS: &[Row] = &[
     both(
@@ -18,7 +18,7 @@ pub(super) const ROWS: &[Row] = &[
     here(15, "rt_sigreturn", &[], ""),
     here(34, "pause", &[], ""),
     special(62, "kill", &[Int32, Int32], ""),
-    here(
+    special(
         127,
         "rt_sigpending",
         &[Addr, Int],

@@ -8,7 +8,7 @@ const ITIMER: crate::row::Size = bytes(32);
 const CPU_TIME: &str = "time used on earlier hosts is added by the handler";
 const CPU_CLOCK: &str = "clocks of CPU time count what was used on this host since the process came; \
      clocks of other processes are asked at home";
-const ON_HOME: &str = "a timer on a clock of CPU time measures the deputy, which uses next to none";
+const ON_HOME: &str = "on a clock of CPU time it brings the process home, where it stays";
 
 pub(super) const ROWS: &[Row] = &[
     here(35, "nanosleep", &[In(bytes(16)), Out(bytes(16))], ""),
@@ -41,7 +41,7 @@ pub(super) const ROWS: &[Row] = &[
         "sets the home node's clock only",
     ),
     here(201, "time", &[Out(bytes(8))], "the host node's clock"),
-    home(
+    special(
         222,
         "timer_create",
         &[Int32, In(bytes(64)), Out(bytes(4))],

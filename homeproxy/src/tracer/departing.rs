@@ -30,6 +30,7 @@ use crate::job::{Captured, Contents, Deputy, DeputyThread, Place, lock};
 use crate::kept::Kept;
 use crate::procfs::OpenFiles;
 use crate::readahead::Heeded;
+use crate::waiting::{self, Waiting};
 
 /// Longest time until all threads of a process stand still. One that has made a
 /// child by vfork does not before the child executes a program.
@@ -117,11 +118,14 @@ impl Tracer {
         let Some(departing) = self.departing.get_mut(&pid) else {
             return Ok(false);
         };
-        if has_due_signal(tid) {
+        let mask = unfinished::with_mask(tid, unfinished)?.and_then(|wait| wait.mask);
+        if has_due_signal(tid, mask) {
             // A call that it interrupts must see it here.
             return Ok(false);
         }
-        let unfinished = self.shortenings.interrupted(tid)?.or(unfinished);
+        let known = unfinished.or(departing.unfinished.get(&tid).copied());
+        let unfinished = self.shortenings.interrupted(tid)?.or(known);
+        let unfinished = unfinished::with_mask(tid, unfinished)?;
         departing.held.insert(tid);
         departing
             .unfinished
@@ -255,6 +259,12 @@ impl Tracer {
         })?;
         let untouched = |error| still_whole(pid, error);
         let mut image = capture::running(&stopped, &mut surroundings).map_err(untouched)?;
+        // Those wait in the deputy, which tells of them when the body is there.
+        image.held = waiting::of_process(pid, true);
+        let held = image.held;
+        image
+            .pending
+            .retain(|signal| held & 1 << (signal.number().clamp(1, 64) - 1) == 0);
         image.departure = self.job.departures.fetch_add(1, Ordering::SeqCst) + 1;
         let step = |doing| ImageError::step(doing, pid);
         let pidfd = pidfd::open(pid)
@@ -289,6 +299,7 @@ impl Tracer {
             has_begun: false.into(),
             heeded: Heeded::default(),
             proc_files,
+            waiting: Waiting::new(held),
         });
         let mut made = HashMap::new();
         for (thread, (window, slot)) in stopped.iter().zip(slots) {
@@ -300,7 +311,7 @@ impl Tracer {
             lock(&self.job.threads).insert(tid, Arc::clone(&thread));
             if let Some(tracee) = self.tracees.get_mut(&tid) {
                 tracee.thread = Some(thread);
-                tracee.own_mask = Some(0);
+                tracee.own_mask = Some(held);
                 // Until its body runs: else they would be lost if it does not.
                 tracee.signals = Signals::Leave;
             }
@@ -310,15 +321,17 @@ impl Tracer {
     }
 }
 
-/// Whether a signal waits that the thread does not block.
-fn has_due_signal(tid: i32) -> bool {
+/// Whether a signal waits that the thread does not block; `mask`: in the call
+/// that it was interrupted in.
+fn has_due_signal(tid: i32, mask: Option<u64>) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
     let set = |name| {
         capture::status_field(&status, name)
             .and_then(|hex| u64::from_str_radix(hex, 16).ok())
             .unwrap_or(0)
     };
-    (set("SigPnd:") | set("ShdPnd:")) & !set("SigBlk:") != 0
+    let blocked = mask.unwrap_or_else(|| set("SigBlk:"));
+    (set("SigPnd:") | set("ShdPnd:")) & !blocked != 0
 }
 
 /// What has failed has changed nothing in process `pid`: it goes on here, unless

@@ -129,11 +129,15 @@ fn ending_calls(ending: Ending, pid: i32, thread: &DeputyThread, slot: &mut Slot
         Ending::Code(code) => vec![Call::new(libc::SYS_exit_group, &[code as u64])],
         Ending::Thread => vec![Call::new(libc::SYS_exit, &[0])],
         Ending::Signal(signal) => {
-            slot.data()[..32].fill(0);
+            let data = slot.data();
+            data[..32].fill(0);
+            data[32..40].copy_from_slice(&(1u64 << (signal - 1)).to_ne_bytes());
             let action = thread.place.address + slot.data_offset();
             let signal = signal as u64;
+            let how = libc::SIG_UNBLOCK as u64;
             vec![
                 Call::new(libc::SYS_rt_sigaction, &[signal, action, 0, 8]),
+                Call::new(libc::SYS_rt_sigprocmask, &[how, action + 32, 0, 8]),
                 Call::new(libc::SYS_tgkill, &[pid as u64, pid as u64, signal]),
             ]
         }

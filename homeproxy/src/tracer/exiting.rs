@@ -7,7 +7,7 @@ use lane::control::ToHost;
 use sys::ptrace;
 
 use super::{Result, Tracer};
-use crate::hosts::Host;
+use crate::job::Deputy;
 
 /// Longest time that a killed command waits for its statistics.
 const HOLD_TIMEOUT: Duration = Duration::from_secs(2);
@@ -37,7 +37,7 @@ impl Tracer {
             if !self.command_over
                 && let Some(thread) = thread
             {
-                return self.hold(tid, status, &thread.deputy.host);
+                return self.hold(tid, status, &thread.deputy);
             }
             self.finish_journal(status);
         }
@@ -45,18 +45,17 @@ impl Tracer {
     }
 
     /// The command's deputy has been killed, and its body does not know yet.
-    fn hold(&mut self, tid: i32, status: i32, host: &Host) -> Result<()> {
+    fn hold(&mut self, tid: i32, status: i32, deputy: &Deputy) -> Result<()> {
         let until = Instant::now() + HOLD_TIMEOUT;
         self.held = Some(Held { tid, status, until });
         let mut info = [0; 128];
         info[..4].copy_from_slice(&libc::SIGKILL.to_ne_bytes());
-        host.tell(&ToHost::Signal {
-            pid: self.command,
+        self.job.tell_signal(deputy, |seq| ToHost::Signal {
+            pid: deputy.pid,
             tid: 0,
-            seq: self.next_signal,
+            seq,
             info,
         });
-        self.next_signal += 1;
         Ok(())
     }
 

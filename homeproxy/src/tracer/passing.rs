@@ -19,6 +19,7 @@ use super::returning::Signals;
 use super::{Result, Tracer};
 use crate::hosts::Host;
 use crate::job::{Captured, Contents, Deputy, DeputyThread, Returned, lock};
+use crate::waiting::Waiting;
 
 impl Tracer {
     /// Its image is here, and it goes on to `to`.
@@ -43,6 +44,8 @@ impl Tracer {
         } = returned;
         let departure = self.job.departures.fetch_add(1, Ordering::SeqCst) + 1;
         image.departure = departure;
+        let held = old.waiting.set();
+        image.held = held;
         let signals = self.tell_pending(to, &image);
         let since = self.expected.get(&pid).and_then(|e| e.recalled);
         self.job
@@ -63,6 +66,7 @@ impl Tracer {
             has_begun: false.into(),
             proc_files: old.proc_files.inherit(),
             heeded: Default::default(),
+            waiting: Waiting::new(held),
         });
         for thread in threads {
             let passed = Arc::new(thread.passed_to(&deputy));
@@ -89,12 +93,10 @@ impl Tracer {
     fn tell_pending(&mut self, to: &Host, image: &Image) -> u64 {
         let mut last = 0;
         for waiting in &image.pending {
-            last = self.next_signal;
-            self.next_signal += 1;
-            to.tell(&ToHost::Signal {
+            last = self.job.tell_host_of_signal(to, |seq| ToHost::Signal {
                 pid: image.pid,
                 tid: waiting.tid,
-                seq: last,
+                seq,
                 info: waiting.info,
             });
         }

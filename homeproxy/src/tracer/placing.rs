@@ -15,6 +15,7 @@ use crate::hosts::Host;
 use crate::job::{Captured, Contents, Deputy, DeputyThread, EXECUTED, GONE, Place, STAYS, lock};
 use crate::procfs::OpenFiles;
 use crate::setup::HOME_NODE;
+use crate::waiting::{self, Waiting};
 
 /// Why a program runs at home that nobody has sent elsewhere.
 const HOME_REASON: &str = "home is where it was asked to run";
@@ -99,7 +100,13 @@ impl Tracer {
         let host = self
             .place(caller)
             .map_err(|reason| ImageError::Stays { pid, reason })?;
-        let image = capture::after_exec(pid, &self.job.digests)?;
+        let mut image = capture::after_exec(pid, &self.job.digests)?;
+        // Timers end with an execve, signalfds need not.
+        image.held = match caller {
+            Some(caller) if caller.deputy.waiting.set() == 0 => 0,
+            _ => waiting::of_process(pid, false),
+        };
+        let waiting = Waiting::new(image.held);
         let mut pages = Vec::with_capacity(image.page_bytes() as usize);
         capture::pages(&image, pid, &mut pages)?;
         self.job.mapped.offer(pid, &image);
@@ -134,6 +141,7 @@ impl Tracer {
             has_begun: false.into(),
             heeded: Default::default(),
             kept: Default::default(),
+            waiting,
         });
         for signal in signals {
             // Sent again, so that it stops the deputy and is passed on.

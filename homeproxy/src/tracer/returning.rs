@@ -147,7 +147,17 @@ impl Tracer {
             return Ok(());
         };
         match mem::replace(&mut tracee.signals, Signals::Leave) {
-            Signals::Leave => {}
+            Signals::Leave => {
+                let set = tracee.thread.as_ref().map_or(0, |t| t.deputy.waiting.set());
+                if let Some(mask) = &mut tracee.own_mask {
+                    *mask |= set;
+                } else if set != 0 {
+                    let mask = ptrace::signal_mask(tid)?;
+                    if mask & set != set {
+                        ptrace::set_signal_mask(tid, mask | set)?;
+                    }
+                }
+            }
             Signals::Hold => {
                 if tracee.own_mask.is_none() {
                     tracee.own_mask = Some(ptrace::signal_mask(tid)?);
@@ -163,6 +173,20 @@ impl Tracer {
             }
         }
         Ok(())
+    }
+
+    /// More signals of a deputy wait here from now on: its threads have to block
+    /// them, which they do at each stop.
+    pub(super) fn hold_signals(&mut self, pid: i32) {
+        if !self.is_deputy(pid) {
+            return;
+        }
+        let threads = self.threads_of(pid);
+        // The only one has called for it and blocks them.
+        for tid in threads.iter().filter(|_| threads.len() > 1) {
+            // ESRCH: it has ended.
+            let _ = ptrace::interrupt(*tid);
+        }
     }
 
     /// One thread fewer whose signals are not held back, by that or by its end.
@@ -199,7 +223,9 @@ impl Tracer {
         if self.expected.is_empty() {
             return Ok(());
         }
-        ptrace::set_signal_mask(child, 0)?;
+        let waiting = self.tracees.get(&child).and_then(|t| t.thread.as_ref());
+        let mask = waiting.map_or(0, |t| t.deputy.waiting.set());
+        ptrace::set_signal_mask(child, mask)?;
         if self.expected.contains_key(&pid)
             && let Some(tracee) = self.tracees.get_mut(&child)
         {

@@ -50,6 +50,8 @@ pub(super) fn set(worker: &mut Worker, thread: &Arc<Thread>, args: &[u64; 6]) ->
         differs |= std::mem::replace(&mut all.child_flags, child_flags) != child_flags;
     }
     drop(all);
+    // Those that wait are forgotten where they wait.
+    differs |= thread.process.holds(signal as i32) && now != Disposition::Handled;
     if differs {
         let mut mirrored = [0u8; 32];
         let handler = if ignored {

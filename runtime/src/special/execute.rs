@@ -30,8 +30,10 @@ pub(super) fn execute(
     // The new program inherits mask and pending signals, which the deputy does
     // not have.
     let mask = signals::blocked(thread.outer);
-    let pending = signals::take_pending(&worker.host, thread);
-    if mask != 0 && !push_mask(worker, thread, mask) {
+    // Some wait at home anyway.
+    let held = thread.process.held.load(Ordering::SeqCst);
+    let pending = signals::take_pending(&worker.host, thread, !held);
+    if mask != held && !push_mask(worker, thread, mask) {
         return Verdict::Gone;
     }
     for incoming in &pending {
@@ -71,9 +73,9 @@ pub(super) fn execute(
         }
         failed => {
             for _ in &pending {
-                pull_signal(worker, thread, mask);
+                pull_signal(worker, thread, mask & !held);
             }
-            if mask != 0 && !push_mask(worker, thread, 0) {
+            if mask != held && !push_mask(worker, thread, held) {
                 return Verdict::Gone;
             }
             signals::give_back(thread, pending);

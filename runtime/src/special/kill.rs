@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use abi::memory::GuestMemory;
 use abi::row::Row;
+use sys::ptrace::SignalInfo;
 
 use crate::forward::{Verdict, Worker};
-use crate::guest::Thread;
+use crate::guest::{Sent, Thread};
 use crate::home_rows::USER;
 use crate::signals::{self, SI_TKILL, SI_USER};
 
@@ -39,7 +40,7 @@ pub(super) fn kill(
             libc::SIGCONT,
         ]
         .contains(&signal);
-    if pid != own || decided_at_home {
+    if pid != own || decided_at_home || thread.process.holds(signal) {
         return worker.home(thread, row, args);
     }
     let threads = worker.host.threads_of(own);
@@ -62,7 +63,7 @@ pub(super) fn kill(
         };
     }
     let info = signals::info_of_kill(signal, code, own, uid);
-    send(worker, thread, tid, signal, info)
+    send(worker, thread, tid, info)
 }
 
 /// rt_tgsigqueueinfo(2) to a thread of the caller's own process: at home it
@@ -80,6 +81,7 @@ pub(super) fn queue(
     let is_own = pid == own
         && (1..=64).contains(&signal)
         && ![libc::SIGKILL, libc::SIGSTOP, libc::SIGCONT].contains(&signal)
+        && !thread.process.holds(signal)
         && worker.host.threads_of(own).iter().any(|t| t.tid == tid);
     let mut info = [0; 128];
     if !is_own || thread.memory().read(args[3], &mut info).is_err() {
@@ -89,19 +91,13 @@ pub(super) fn queue(
         return worker.home(thread, row, args);
     }
     info[..4].copy_from_slice(&signal.to_ne_bytes());
-    send(worker, thread, tid, signal, info)
+    send(worker, thread, tid, info)
 }
 
 /// Sends a signal to the caller's own process or a thread of it.
-fn send(
-    worker: &Worker,
-    thread: &Thread,
-    tid: i32,
-    signal: i32,
-    info: sys::ptrace::SignalInfo,
-) -> Verdict {
+fn send(worker: &Worker, thread: &Thread, tid: i32, info: SignalInfo) -> Verdict {
     let process = &thread.process;
-    if signals::inject(&worker.host, process, tid, signal, info) {
+    if signals::inject(&worker.host, process, tid, &Sent::Signal(info)) {
         // Natively no thread goes on after that. Bounded, since another thread
         // may have begun to handle the signal.
         let deadline = Instant::now() + DEATH_TIMEOUT;

@@ -46,17 +46,17 @@ pub(super) fn wait(
             .map(|()| u64::from_le_bytes(word))
     };
     let mut at = args[index];
+    let mut bytes = args[if index == 3 { 4 } else { 5 }];
     if row.nr == libc::SYS_pselect6 as u32 && at != 0 {
-        at = match word(at) {
-            Ok(inner) => inner,
-            Err(_) => return Verdict::Answer(-i64::from(libc::EFAULT)),
+        (at, bytes) = match (word(at), word(at.wrapping_add(8))) {
+            (Ok(inner), Ok(bytes)) => (inner, bytes),
+            // Home finds what is wrong, in the kernel's order.
+            _ => return worker.home(thread, row, &args),
         };
     }
-    if at == 0 {
-        return worker.home(thread, row, &args);
-    }
-    let Ok(mask) = word(at) else {
-        return Verdict::Answer(-i64::from(libc::EFAULT));
+    let mask = match word(at) {
+        Ok(mask) if at != 0 && bytes == 8 => mask,
+        _ => return worker.home(thread, row, &args),
     };
     const NEVER_BLOCKED: u64 = 1 << (libc::SIGKILL - 1) | 1 << (libc::SIGSTOP - 1);
     let temporary = TemporaryMask {

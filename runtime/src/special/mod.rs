@@ -7,8 +7,10 @@ mod kill;
 mod limits;
 mod map;
 mod masked;
+mod other_memory;
 mod sigwait;
 mod vmsplice;
+mod waiting;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -48,8 +50,15 @@ pub(crate) fn handle(
         libc::SYS_getrusage if args[0] as i32 != libc::RUSAGE_CHILDREN => Verdict::Native,
         libc::SYS_setitimer | libc::SYS_getitimer if args[0] != 0 => Verdict::Native,
         libc::SYS_setrlimit | libc::SYS_prlimit64 => limits::limit(worker, thread, row, args),
+        libc::SYS_process_vm_readv | libc::SYS_process_vm_writev => {
+            other_memory::copy(worker, thread, row, args)
+        }
         libc::SYS_vmsplice => vmsplice::vmsplice(worker, thread, row, args),
         libc::SYS_ioctl => control::control(worker, thread, row, args),
+        libc::SYS_signalfd | libc::SYS_signalfd4 | libc::SYS_timer_create => {
+            waiting::hold(worker, thread, row, args)
+        }
+        libc::SYS_rt_sigpending => waiting::pending(worker, thread, args),
         libc::SYS_rt_sigtimedwait => sigwait::wait(worker, thread, args),
         libc::SYS_prctl => prctl(worker, thread, row, args),
         _ => worker.home(thread, row, args),

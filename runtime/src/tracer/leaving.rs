@@ -29,6 +29,7 @@ use super::{Result, Tracer};
 use crate::guest::{Process, Thread};
 use crate::host::{Decision, Host, Order, lock};
 use crate::pager::Stage;
+use crate::signals::Sets;
 use crate::{readahead, signals, stats};
 
 const ENOSYS: i64 = -(libc::ENOSYS as i64);
@@ -202,8 +203,10 @@ impl Tracer {
         if self.births.contains_key(&outer) {
             return Ok(false);
         }
-        let due = signals::sets(outer).is_some_and(|sets| sets.pending & !sets.blocked != 0);
-        if due {
+        let waiting = unfinished::with_mask(outer, unfinished)?;
+        let mask = waiting.and_then(|wait| wait.mask);
+        let due = |sets: Sets| sets.pending & !mask.unwrap_or(sets.blocked) != 0;
+        if signals::sets(outer).is_some_and(due) {
             // A call that it interrupts must see it here.
             return Ok(false);
         }
@@ -225,10 +228,12 @@ impl Tracer {
             (state.interrupted.take(), state.arrived.take())
         };
         let known = unfinished
+            .filter(|_| own.is_none())
             .or(interrupted)
             .or(arrived)
             .or(leaving.waits.remove(&outer));
         let unfinished = self.shortenings.interrupted(outer)?.or(known);
+        let unfinished = unfinished::with_mask(outer, unfinished)?;
         leaving.held.insert(outer, unfinished);
         self.leave_if_still(pid);
         Ok(true)
@@ -318,7 +323,7 @@ impl Tracer {
         lane::fault::point("capture")
             .map_err(ImageError::step("look into the threads", process.pid))?;
         let mut image = capture::running(&stopped, &mut surroundings)?;
-        for waiting in &mut image.pending {
+        image.pending.retain_mut(|waiting| {
             let word = |at: usize| {
                 let mut word = [0; 4];
                 word.copy_from_slice(&waiting.info[at..at + 4]);
@@ -326,11 +331,17 @@ impl Tracer {
             };
             // Ours come from outside the namespace, which shows as pid 0.
             let (signal, code, sender) = (word(0), word(8), word(16));
-            let is_ours = sender == 0 && (code == signals::SI_USER || code == signals::SI_TKILL);
-            if is_ours && let Some(info) = signals::take_incoming(process, signal) {
-                waiting.info = info;
+            let is_plain = code == signals::SI_USER || code == signals::SI_TKILL;
+            let is_ours = sender == 0 && is_plain;
+            let sent = is_ours.then(|| signals::take_incoming(process, signal));
+            match sent.flatten() {
+                Some(info) => waiting.info = info,
+                // It waits at home.
+                None if is_plain && process.holds(signal) => return false,
+                None => {}
             }
-        }
+            true
+        });
         Ok(image)
     }
 
