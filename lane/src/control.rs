@@ -212,6 +212,15 @@ pub enum ToHome {
         /// Number of the stream.
         stream: u64,
     },
+    /// The pages of this process, which runs, do not come.
+    Starved {
+        /// The process.
+        pid: i32,
+        /// Number of its departure: it may be elsewhere, or have executed a program, by now.
+        departure: u64,
+        /// Why, in words for the user.
+        reason: String,
+    },
 }
 
 /// Latencies of one system call, as a histogram.

@@ -96,21 +96,25 @@ pub(crate) fn start(
         .stack_size(STACK_BYTES)
         .spawn(move || {
             let brought = bring(&own, &of, departure, filler);
-            end(&own, &of, brought.map_err(|error| error.to_string()));
+            end(&own, &of, departure, brought.map_err(|error| error.to_string()));
         });
     if let Err(error) = started {
-        end(host, process, Err(format!("no thread: {error}")));
+        end(host, process, departure, Err(format!("no thread: {error}")));
     }
 }
 
 /// An error is the end of the process: some of its pages are nowhere here.
-fn end(host: &Host, process: &Process, brought: Result<(), String>) {
+fn end(host: &Host, process: &Process, departure: u64, brought: Result<(), String>) {
     let pid = process.pid;
     let lost = brought.err().filter(|_| !process.pages.are(Stage::Here));
     process.pages.set(Stage::Alone);
     if let Some(error) = lost {
         let reason = format!("its pages do not come: {error}");
-        host.tell_home(&ToHome::Cannot { pid, reason });
+        host.tell_home(&ToHome::Starved {
+            pid,
+            departure,
+            reason,
+        });
     }
 }
 

@@ -26,6 +26,14 @@ impl Tracer {
                 self.tell_command_over(pid);
                 self.cannot(pid, &reason)
             }
+            ToHome::Starved {
+                pid,
+                departure,
+                reason,
+            } if self.leads_at(pid, host) && self.has_left_as(pid, departure) => {
+                self.tell_command_over(pid);
+                self.cannot(pid, &reason)
+            }
             ToHome::Say { pid, text } if self.is_at(pid, host) => {
                 self.message(pid, &text);
                 Ok(())
@@ -57,7 +65,13 @@ impl Tracer {
         thread.is_some_and(|thread| thread.deputy.is_at(host))
     }
 
-    /// The same of a leader.
+    /// Whether a process is where it went with this departure.
+    fn has_left_as(&self, pid: i32, departure: u64) -> bool {
+        let thread = self.tracees.get(&pid).and_then(|t| t.thread.as_ref());
+        thread.is_some_and(|thread| thread.deputy.kept.departure() == departure)
+    }
+
+    /// Whether this leader's body is on `host`.
     fn leads_at(&self, pid: i32, host: &Arc<Host>) -> bool {
         self.is_deputy(pid) && self.is_at(pid, host)
     }
