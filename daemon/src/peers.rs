@@ -134,7 +134,9 @@ fn answer(daemon: &Arc<Daemon>, lane: Lane, member: &Member, from: IpAddr) -> an
             wire::send(&mut sender, &Answer::Members(list))
         }
         Question::Start { mut setup } => {
-            setup.home.set_ip(from);
+            if setup.home.ip().is_unspecified() {
+                setup.home.set_ip(from);
+            }
             runtimes::start(daemon, &setup, &member.name, &mut sender)
         }
     }

@@ -173,9 +173,7 @@ fn serve(job: &Arc<Job>, mut stream: UnixStream) -> anyhow::Result<()> {
 fn destination(job: &Arc<Job>, to: &str) -> Result<Destination, String> {
     let node = match to {
         "home" | "best" => HOME_NODE,
-        number => number
-            .parse()
-            .map_err(|_| format!("there is no node {to}; {}", job.hosts.names()))?,
+        name => job.hosts.nodes.find(name)?,
     };
     if node == HOME_NODE {
         return Ok(Destination::Home);

@@ -54,6 +54,8 @@ fn job_with(mapped: Mapped, lanes_max: usize) -> Served {
         target: 0,
         node: 2,
         nodes: 2,
+        cluster: None,
+        best: false,
         shuffle_ms: None,
         seed: 0,
         log: None,
@@ -86,6 +88,7 @@ fn job_with(mapped: Mapped, lanes_max: usize) -> Served {
         waiting: Default::default(),
         image: Mutex::new(None),
         has_begun: false.into(),
+        is_withheld: false.into(),
         proc_files: Default::default(),
         heeded: Default::default(),
         kept: Default::default(),
@@ -97,7 +100,7 @@ fn job_with(mapped: Mapped, lanes_max: usize) -> Served {
 
 /// A host on node 2, whose lanes are taken.
 fn host(job: &Arc<Job>, number: u64, lanes_max: usize) -> Arc<Host> {
-    let host = Arc::new(Host::new(2, number).expect("a host"));
+    let host = Arc::new(Host::new(2, &job.hosts.nodes, number).expect("a host"));
     let (accepting, of) = (Arc::clone(job), Arc::clone(&host));
     thread::spawn(move || accept(&accepting, &of, lanes_max));
     host

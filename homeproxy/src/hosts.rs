@@ -2,6 +2,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod host;
+pub(crate) mod nodes;
 mod start;
 
 use std::collections::BTreeMap;
@@ -14,9 +15,10 @@ use lane::setup::RuntimeSetup;
 
 use crate::job::{Job, lock};
 use crate::lanes::LANE_STACK_BYTES;
-use crate::setup::HOME_NODE;
+use crate::setup::Setup;
 use accept::LANES_MAX;
 pub(crate) use host::Host;
+use nodes::Nodes;
 use start::{Log, Runtime};
 
 /// Longest time a runtime may take to start.
@@ -26,8 +28,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// All of a job.
 pub(crate) struct Hosts {
-    /// Nodes there are: 1 to this, of which [`HOME_NODE`] is no host.
-    nodes: u32,
+    /// Nodes there are; home is no host.
+    pub(crate) nodes: Nodes,
     /// Why none may be started.
     refusal: Option<String>,
     known: Mutex<Known>,
@@ -44,9 +46,9 @@ struct Known {
 
 impl Hosts {
     /// None yet; `refusal`: nor ever.
-    pub(crate) fn of(nodes: u32, refusal: Option<String>) -> Hosts {
+    pub(crate) fn of(setup: &Setup, refusal: Option<String>) -> Hosts {
         Hosts {
-            nodes,
+            nodes: Nodes::of(setup),
             refusal,
             known: Mutex::default(),
         }
@@ -58,7 +60,8 @@ impl Hosts {
     /// Why there is none, in words.
     pub(crate) fn ready(&self, node: u32) -> Result<Arc<Host>, String> {
         let host = lock(&self.known).by_node.get(&node).cloned();
-        let host = host.ok_or_else(|| format!("node {node} has not been started"))?;
+        let host =
+            host.ok_or_else(|| format!("node {} has not been started", self.nodes.name(node)))?;
         host.check().map(|()| host)
     }
 
@@ -74,17 +77,6 @@ impl Hosts {
         ready.cloned().collect()
     }
 
-    /// Nodes that may become hosts.
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = u32> + use<> {
-        (HOME_NODE + 1)..=self.nodes
-    }
-
-    /// All nodes there are, in words.
-    pub(crate) fn names(&self) -> String {
-        let nodes: String = self.nodes().map(|node| format!(", {node}")).collect();
-        format!("nodes of this job: {HOME_NODE} (home){nodes}")
-    }
-
     /// Waits for the last lines of their logs.
     pub(crate) fn finish_logs(&self) {
         let logs = std::mem::take(&mut lock(&self.known).logs);
@@ -96,15 +88,12 @@ impl Hosts {
         if let Some(refusal) = &self.refusal {
             anyhow::bail!("{refusal}");
         }
-        if !self.nodes().any(|known| known == node) {
-            anyhow::bail!("there is no node {node}; {}", self.names());
-        }
         let mut known = lock(&self.known);
         if let Some(host) = known.by_node.get(&node).filter(|host| !host.is_lost()) {
             return Ok((Arc::clone(host), false));
         }
         known.count += 1;
-        let host = Arc::new(Host::new(node, known.count)?);
+        let host = Arc::new(Host::new(node, &self.nodes, known.count)?);
         known.by_node.insert(node, Arc::clone(&host));
         Ok((host, true))
     }
@@ -118,7 +107,7 @@ pub(crate) fn reach(job: &Arc<Job>, node: u32) -> anyhow::Result<Arc<Host>> {
     let (host, is_new) = job.hosts.enter(node)?;
     if is_new {
         if let Err(error) = start(job, &host) {
-            let why = format!("node {node} cannot take guests: {error:#}");
+            let why = format!("node {} cannot take guests: {error:#}", host.name);
             host.lose(&why);
         }
     } else {
@@ -130,19 +119,25 @@ pub(crate) fn reach(job: &Arc<Job>, node: u32) -> anyhow::Result<Arc<Host>> {
 
 /// Starts the hosts on all nodes, without waiting for them.
 pub(crate) fn start_all(job: &Arc<Job>) {
-    for node in job.hosts.nodes() {
-        let own = Arc::clone(job);
-        let started = thread::Builder::new()
-            .name("start".into())
-            .stack_size(LANE_STACK_BYTES)
-            .spawn(move || {
-                if let Err(error) = reach(&own, node) {
-                    tracing::warn!("{error:#}");
-                }
-            });
-        if let Err(error) = started {
-            tracing::warn!("no thread to start node {node}: {error}");
-        }
+    for node in job.hosts.nodes.numbers() {
+        start_soon(job, node);
+    }
+}
+
+/// Starts the host on `node`, if there is none, without waiting for it.
+pub(crate) fn start_soon(job: &Arc<Job>, node: u32) {
+    let own = Arc::clone(job);
+    let started = thread::Builder::new()
+        .name("start".into())
+        .stack_size(LANE_STACK_BYTES)
+        .spawn(move || {
+            if let Err(error) = reach(&own, node) {
+                tracing::warn!("{error:#}");
+            }
+        });
+    if let Err(error) = started {
+        let name = job.hosts.nodes.name(node);
+        tracing::warn!("no thread to start node {name}: {error}");
     }
 }
 
@@ -161,7 +156,10 @@ fn start(job: &Arc<Job>, host: &Arc<Host>) -> anyhow::Result<()> {
         read_ahead: setup.read_ahead,
         post_copy: setup.post_copy,
     };
-    let mut runtime = start::on_this_machine(&setup.programs, &told)?;
+    let mut runtime = match job.hosts.nodes {
+        Nodes::Private(_) => start::on_this_machine(&setup.programs, &told)?,
+        Nodes::Named { .. } => start::by_daemon(&host.name, told)?,
+    };
     let (accepting, of) = (Arc::clone(job), Arc::clone(host));
     thread::Builder::new()
         .name("accept".into())
@@ -171,9 +169,7 @@ fn start(job: &Arc<Job>, host: &Arc<Host>) -> anyhow::Result<()> {
     if !await_ready(host, &mut runtime) {
         anyhow::bail!("{}", runtime.give_up());
     }
-    if let Some(log) = runtime.log()? {
-        lock(&job.hosts.known).logs.push(log);
-    }
+    lock(&job.hosts.known).logs.push(runtime.log());
     Ok(())
 }
 

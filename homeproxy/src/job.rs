@@ -6,6 +6,8 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use image::Image;
 use image::files::Digests;
@@ -40,6 +42,11 @@ pub(crate) const STAYS: i64 = i64::MIN + 3;
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Longest time from a body's first call until the tracer hears that it runs.
+const WITHHELD_MAX: Duration = Duration::from_secs(1);
+/// How often it is looked meanwhile.
+const WITHHELD_LOOK: Duration = Duration::from_micros(50);
 
 /// What other threads ask of the tracer.
 #[derive(Debug)]
@@ -131,6 +138,8 @@ pub(crate) struct Deputy {
     pub(crate) kept: Kept,
     /// Its body has asked for something: it runs, or did, whatever is heard of that.
     pub(crate) has_begun: AtomicBool,
+    /// What has come for it since it left waits until it is heard that its body runs.
+    pub(crate) is_withheld: AtomicBool,
     /// What it has open of procfs.
     pub(crate) proc_files: OpenFiles,
     /// What has come of the host's words about files that are read ahead.
@@ -201,7 +210,7 @@ impl Job {
     /// An empty job; `refusal`: why no host may be started.
     pub(crate) fn new(setup: Setup, bell: Bell, refusal: Option<String>) -> Job {
         Job {
-            hosts: Hosts::of(setup.nodes, refusal),
+            hosts: Hosts::of(&setup, refusal),
             bell,
             digests: Digests::default(),
             later_bytes_min: setup.later_min.unwrap_or(LATER_BYTES_MIN),
@@ -339,6 +348,17 @@ impl DeputyThread {
             newborn_is_thread: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
+        }
+    }
+
+    /// Its body calls, so it runs. The signals that came before the call are told before it is
+    /// executed: waits until they are, but not for ever.
+    pub(crate) fn begins(&self) {
+        let deputy = &self.deputy;
+        deputy.has_begun.store(true, Ordering::SeqCst);
+        let since = Instant::now();
+        while deputy.is_withheld.load(Ordering::SeqCst) && since.elapsed() < WITHHELD_MAX {
+            thread::sleep(WITHHELD_LOOK);
         }
     }
 

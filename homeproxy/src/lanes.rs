@@ -241,7 +241,7 @@ impl Server<'_> {
         if let Some(result) = direct::answer(&thread.deputy, &call) {
             return self.answer(frame, result, Some(thread));
         }
-        thread.deputy.has_begun.store(true, Ordering::SeqCst);
+        thread.begins();
         let mut slot = lock(&thread.slot);
         if thread.is_over.load(Ordering::SeqCst) {
             return self.answer(frame, GONE, None);
@@ -314,7 +314,7 @@ impl Server<'_> {
     fn fork(&mut self, frame: &Frame<'_>, thread: &DeputyThread) -> Result<(), End> {
         let call = WireCall::parse(frame.payload).map_err(|e| End::Malformed(e.0))?;
         let is_thread = call.args[0] & libc::CLONE_THREAD as u64 != 0;
-        thread.deputy.has_begun.store(true, Ordering::SeqCst);
+        thread.begins();
         let mut slot = lock(&thread.slot);
         if thread.is_over.load(Ordering::SeqCst) {
             return self.answer(frame, GONE, None);

@@ -24,6 +24,8 @@
 //! | `procfs.rs` | reads of files in /proc that describe a guest's body |
 //! | `proc_text.rs` | those that describe deputy and body: stat, status |
 //! | `hosts.rs` | the nodes that programs may run on, each started when it is first used |
+//! | `hosts/nodes.rs` | which nodes there are |
+//! | `best.rs` | programs that run where the node daemon finds it best |
 //! | `hosts/host.rs` | one of them: its state and its control lane |
 //! | `hosts/start.rs` | starting its runtime |
 //! | `hosts/accept.rs` | its connections |
@@ -35,6 +37,7 @@
 //! | `mapped.rs` | files that guests have mapped, and the leases on them |
 //! | `limits.rs` | resource limits that serving guests needs |
 
+mod best;
 mod coming;
 pub mod control;
 mod direct;
@@ -79,6 +82,12 @@ pub fn run() -> anyhow::Result<()> {
     if let Some(limit) = &refusal {
         tracing::info!("the job stays at home: {limit}");
         setup.node = setup::HOME_NODE;
+    }
+    if setup.best && refusal.is_none() {
+        let nodes = hosts::nodes::Nodes::of(&setup);
+        let (node, why) = best::first(&setup, &nodes);
+        tracing::info!("the command begins on {}: {why}", nodes.name(node));
+        setup.node = node;
     }
     let bell = Bell::new().context("prepare to wait for processes")?;
     let job = Arc::new(job::Job::new(setup, bell, refusal));

@@ -2,6 +2,7 @@
 //! answered by `ready` or by an error message.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
 
@@ -29,6 +30,10 @@ pub struct Setup {
     pub node: u32,
     /// Nodes of the private cluster.
     pub nodes: u32,
+    /// The cluster that its nodes are of; `None`: a private one.
+    pub cluster: Option<Cluster>,
+    /// Whether programs run where the node daemon finds it best.
+    pub best: bool,
     /// Move every process every so many milliseconds.
     pub shuffle_ms: Option<u64>,
     /// For where they are moved to.
@@ -48,6 +53,18 @@ pub struct Setup {
     pub command: Vec<String>,
     /// Directory of Homenode's programs.
     pub programs: String,
+}
+
+/// What a job knows of the cluster at its beginning.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// Name of this node.
+    pub home: String,
+    /// Where the job listens for hosts.
+    pub lanes: IpAddr,
+    /// Names of the other nodes: the first is number 2 in this job, and so on.
+    pub others: Vec<String>,
 }
 
 /// The socket to mosexec.

@@ -98,6 +98,8 @@ pub(crate) struct Tracer {
     shuffle: Option<(Duration, Instant)>,
     /// Where to.
     seeded: Seeded,
+    /// A program has been placed.
+    has_placed: bool,
 }
 
 type Result<T> = std::io::Result<T>;
@@ -130,6 +132,7 @@ impl Tracer {
                 (interval, Instant::now() + interval)
             }),
             seeded: Seeded::new(setup.seed),
+            has_placed: false,
         };
         if setup.shuffle_ms.is_some() {
             tracing::info!("shuffled with --seed {}", setup.seed);
@@ -346,6 +349,7 @@ impl Tracer {
                 image: Mutex::new(None),
                 proc_files: parent.deputy.proc_files.inherit(),
                 has_begun: false.into(),
+                is_withheld: false.into(),
                 heeded: Default::default(),
                 kept: Default::default(),
                 waiting: Waiting::new(parent.deputy.waiting.set()),

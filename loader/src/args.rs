@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Parser;
-use homeproxy::setup::{COMMAND_BYTES_MAX, HOME_NODE};
+use homeproxy::setup::{COMMAND_BYTES_MAX, Cluster, HOME_NODE};
+use local::daemon::Client;
 
 /// Most nodes of a private cluster.
 const NODES_MAX: u32 = 64;
@@ -31,7 +32,7 @@ pub(crate) struct Args {
     home: bool,
     /// Run where it is best (without a cluster of daemons: here)
     #[arg(long)]
-    best: bool,
+    pub(crate) best: bool,
     /// Make a private cluster of N nodes on this machine for this command; node 1 is home
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(NODES_MAX)))]
     embedded: Option<u32>,
@@ -82,25 +83,73 @@ impl Args {
         fitting.map(Cow::into_owned).collect()
     }
 
-    /// Node to run on.
-    pub(crate) fn node(&self) -> anyhow::Result<u32> {
-        let Some(name) = &self.on else {
-            return Ok(HOME_NODE);
+    /// Where to run.
+    ///
+    /// # Errors
+    /// There is no such node, with those there are; or no daemon to ask.
+    pub(crate) fn place(&self) -> anyhow::Result<Place> {
+        if self.embedded.is_some() {
+            return self.private_place();
+        }
+        let status = Client::connect().and_then(Client::status);
+        let status = match (status, &self.on) {
+            (Ok(status), _) => status,
+            (Err(error), Some(name)) => {
+                return Err(error.context(format!(
+                    "run on node {name} (--embedded N makes nodes on this machine)"
+                )));
+            }
+            // Without a cluster all is as if this were all of it.
+            (Err(_), None) => return self.private_place(),
         };
-        match name.parse::<u32>() {
-            Ok(node) if (1..=self.nodes()).contains(&node) => Ok(node),
-            _ => {
+        let others = status.nodes.iter().map(|node| node.name.clone());
+        let others: Vec<String> = others.filter(|name| *name != status.name).collect();
+        let node = match &self.on {
+            None => HOME_NODE,
+            Some(name) if *name == status.name => HOME_NODE,
+            Some(name) => match others.iter().position(|other| other == name) {
+                Some(at) => HOME_NODE + 1 + at as u32,
+                None => bail!(
+                    "there is no node {name}; nodes: {} (home), {}",
+                    status.name,
+                    others.join(", ")
+                ),
+            },
+        };
+        Ok(Place {
+            node,
+            cluster: Some(Cluster {
+                home: status.name,
+                lanes: status.lanes,
+                others,
+            }),
+        })
+    }
+
+    fn private_place(&self) -> anyhow::Result<Place> {
+        let node = match self.on.as_ref().map(|name| name.parse::<u32>()) {
+            None => HOME_NODE,
+            Some(Ok(node)) if (1..=self.nodes()).contains(&node) => node,
+            Some(_) => {
                 let nodes: Vec<String> = (1..=self.nodes()).map(|n| n.to_string()).collect();
-                let hint = if self.embedded.is_none() {
-                    "; --embedded N makes more on this machine"
-                } else {
-                    ""
-                };
                 bail!(
-                    "there is no node {name}; nodes: {} (1 is home){hint}",
+                    "there is no node {}; nodes: {} (1 is home)",
+                    self.on.as_deref().unwrap_or_default(),
                     nodes.join(", ")
                 )
             }
-        }
+        };
+        Ok(Place {
+            node,
+            cluster: None,
+        })
     }
+}
+
+/// Where to run.
+pub(crate) struct Place {
+    /// Number of the node in this job.
+    pub(crate) node: u32,
+    /// The cluster, if there is one.
+    pub(crate) cluster: Option<Cluster>,
 }

@@ -30,7 +30,7 @@ fn main() {
         let _ = error.print();
         exit(if error.use_stderr() { FAILED } else { 0 })
     });
-    let started = args.node().and_then(|node| proxy::start(&args, node));
+    let started = proxy::start(&args);
     // Without the means for a home proxy the command runs as if without us.
     if let Err(error) = started.or_else(unless_exhausted) {
         eprintln!("mosexec: {error:#}");

@@ -11,7 +11,7 @@ use homeproxy::setup::{Channel, DESCRIPTOR, Setup};
 use sys::limits::Raised;
 use sys::process::{self, Side};
 
-use crate::args::Args;
+use crate::args::{Args, Place};
 use crate::guard;
 
 const PROXY: &str = "homenode-homeproxy";
@@ -21,7 +21,7 @@ const DESCRIPTORS: u64 = 64;
 
 /// Starts the proxy and waits until it traces us. From then on we may become
 /// the command.
-pub(crate) fn start(args: &Args, node: u32) -> anyhow::Result<()> {
+pub(crate) fn start(args: &Args) -> anyhow::Result<()> {
     if process::is_guest() {
         // Inside a running job: the command joins it.
         return Ok(());
@@ -39,6 +39,7 @@ pub(crate) fn start(args: &Args, node: u32) -> anyhow::Result<()> {
     let _descriptors =
         Raised::to(0, libc::RLIMIT_NOFILE, DESCRIPTORS).context("raise the limit of open files")?;
     let programs = programs()?;
+    let Place { node, cluster } = args.place()?;
     let log = std::env::var("HOMENODE_LOG")
         .ok()
         .filter(|filter| !filter.is_empty());
@@ -47,6 +48,8 @@ pub(crate) fn start(args: &Args, node: u32) -> anyhow::Result<()> {
         target: std::process::id() as i32,
         node,
         nodes: args.nodes(),
+        cluster,
+        best: args.best,
         shuffle_ms: args.shuffle,
         seed: args.seed(),
         log,

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use cluster::load::Load;
@@ -174,6 +175,18 @@ impl Client {
     /// It does not answer.
     pub fn at(path: &Path) -> std::io::Result<Client> {
         UnixStream::connect(path).map(Client)
+    }
+
+    /// The same, but an answer that takes longer than `limit` is an error.
+    ///
+    /// # Errors
+    /// The limit is zero.
+    pub fn within(self, limit: Duration) -> anyhow::Result<Client> {
+        self.0
+            .set_read_timeout(Some(limit))
+            .and_then(|()| self.0.set_write_timeout(Some(limit)))
+            .context("limit the time for an answer")?;
+        Ok(self)
     }
 
     /// Asks one question.

@@ -96,7 +96,12 @@ pub(crate) fn start(
         .stack_size(STACK_BYTES)
         .spawn(move || {
             let brought = bring(&own, &of, departure, filler);
-            end(&own, &of, departure, brought.map_err(|error| error.to_string()));
+            end(
+                &own,
+                &of,
+                departure,
+                brought.map_err(|error| error.to_string()),
+            );
         });
     if let Err(error) = started {
         end(host, process, departure, Err(format!("no thread: {error}")));

@@ -123,7 +123,7 @@ fn greet(job: &Arc<Job>, host: &Arc<Host>, lane: (Sender, Receiver)) {
     };
     if let Ok(ToHome::Ready { node, pid }) = first {
         if node != host.node || !host.is_ready_by(sender) {
-            return tracing::warn!("a second control lane of node {} was refused", host.node);
+            return tracing::warn!("a second control lane of node {} was refused", host.name);
         }
         tracing::debug!("runtime {pid} of node {node} is ready");
         listen(job, host, receiver);
@@ -168,7 +168,7 @@ fn listen(job: &Job, host: &Arc<Host>, mut receiver: Receiver) {
             Err(error) => break error.to_string(),
         }
     };
-    host.lose(&format!("node {} is lost ({reason})", host.node));
+    host.lose(&format!("node {} is lost ({reason})", host.name));
     let host = Arc::clone(host);
     job.order(Order::HostLost { host, reason });
 }

@@ -1,7 +1,7 @@
 //! One host of a job: what home knows of it, and how it is told things.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use lane::Secret;
 use lane::control::ToHost;
 use nix::sys::socket::{Shutdown, shutdown};
 
+use super::nodes::Nodes;
 use crate::inspector::Inspector;
 use crate::job::lock;
 use crate::leases::StreamId;
@@ -20,6 +21,8 @@ use crate::leases::StreamId;
 pub(crate) struct Host {
     /// The node that it is on.
     pub(crate) node: u32,
+    /// What users call that.
+    pub(crate) name: String,
     /// Its number among all hosts that the job has had: another one may be on the same node after
     /// this one is lost.
     pub(crate) number: u64,
@@ -46,16 +49,17 @@ enum State {
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "host {} on node {}", self.number, self.node)
+        write!(f, "host {} on node {}", self.number, self.name)
     }
 }
 
 impl Host {
-    /// One that is to be started on `node`, with lanes by the loopback interface.
-    pub(crate) fn new(node: u32, number: u64) -> anyhow::Result<Host> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listen for lanes")?;
+    /// One that is to be started on `node`.
+    pub(crate) fn new(node: u32, nodes: &Nodes, number: u64) -> anyhow::Result<Host> {
+        let listener = TcpListener::bind((nodes.lanes(), 0)).context("listen for lanes")?;
         Ok(Host {
             node,
+            name: nodes.name(node),
             number,
             listener,
             secret: Secret::random().context("make the secret of a host")?,
@@ -98,7 +102,7 @@ impl Host {
     /// Why not, in words.
     pub(crate) fn check(&self) -> Result<(), String> {
         match &*lock(&self.state) {
-            State::Starting => Err(format!("node {} is starting", self.node)),
+            State::Starting => Err(format!("node {} is starting", self.name)),
             State::Ready => Ok(()),
             State::Lost(why) => Err(why.clone()),
         }
@@ -137,7 +141,7 @@ impl Host {
             let result = lane::control::encode(message, sender.begin())
                 .and_then(|()| sender.send(lane::Kind::Control, 0, 0));
             if let Err(error) = result {
-                tracing::debug!("tell node {} {message:?}: {error}", self.node);
+                tracing::debug!("tell node {} {message:?}: {error}", self.name);
             }
         }
     }

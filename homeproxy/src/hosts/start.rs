@@ -1,14 +1,16 @@
-//! Starting a runtime: here on this machine.
+//! Starting a runtime: on this machine, or on another by the node daemons.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::mpsc;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
 use lane::setup::RuntimeSetup;
+use local::daemon::{Client, Request};
 
+use crate::job::lock;
 use crate::lanes::LANE_STACK_BYTES;
 
 /// Longest time that its last log lines may take after the job.
@@ -18,8 +20,22 @@ const LINE_BYTES_MAX: u64 = 64 * 1024;
 
 /// A runtime that has been started and told what to do. It says by its control lane that it is ready.
 pub(super) struct Runtime {
-    child: Child,
-    errors: Option<ChildStderr>,
+    /// `None`: it is on another machine.
+    child: Option<Child>,
+    log: Log,
+}
+
+/// Starts the runtime of a node of the cluster: the node daemon here asks the one there.
+pub(super) fn by_daemon(node: &str, told: RuntimeSetup) -> anyhow::Result<Runtime> {
+    let request = Request::Start {
+        node: node.to_owned(),
+        setup: Box::new(told),
+    };
+    let (_, log) = Client::connect()?.ask_and_listen(&request)?;
+    Ok(Runtime {
+        child: None,
+        log: Log::of(Box::new(log))?,
+    })
 }
 
 /// Starts the runtime of a node of a private cluster: another process on this machine.
@@ -37,75 +53,115 @@ pub(super) fn on_this_machine(programs: &str, told: &RuntimeSetup) -> anyhow::Re
         // Fails if the runtime has ended already, which is noticed next.
         let _ = input.write_all(&line);
     }
-    let errors = child.stderr.take();
-    Ok(Runtime { child, errors })
+    let errors: Box<dyn Read + Send> = match child.stderr.take() {
+        Some(errors) => Box::new(errors),
+        None => Box::new(std::io::empty()),
+    };
+    let log = Log::of(errors)?;
+    Ok(Runtime {
+        child: Some(child),
+        log,
+    })
 }
 
 impl Runtime {
     /// Whether it has ended.
     pub(super) fn has_ended(&mut self) -> bool {
-        // ECHILD: it has, and the tracer has reaped it.
-        !matches!(self.child.try_wait(), Ok(None))
+        match &mut self.child {
+            // ECHILD: it has, and the tracer has reaped it.
+            Some(child) => !matches!(child.try_wait(), Ok(None)),
+            None => lock(&self.log.lines).has_ended,
+        }
     }
 
     /// It did not become ready: ends it. Returns what it has said of that.
     pub(super) fn give_up(mut self) -> String {
-        if !self.has_ended() {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+        let ended = self.has_ended();
+        if let Some(child) = self.child.as_mut().filter(|_| !ended) {
+            let _ = child.kill();
+            let _ = child.wait();
         }
-        let mut why = String::new();
-        if let Some(mut errors) = self.errors {
-            let _ = errors.read_to_string(&mut why);
+        // A runtime elsewhere ends by itself when it finds home gone.
+        if self.child.is_some() || ended {
+            let _ = self.log.ended.recv_timeout(LOG_TIMEOUT);
         }
-        match why.trim() {
+        let lines = lock(&self.log.lines);
+        match String::from_utf8_lossy(&lines.kept).trim() {
             "" => "its runtime ended, or was silent for too long".to_owned(),
             why => why.to_owned(),
         }
     }
 
     /// Its log lines go where ours go from now on.
-    pub(super) fn log(self) -> anyhow::Result<Option<Log>> {
-        self.errors.map(Log::of).transpose()
+    pub(super) fn log(self) -> Log {
+        self.log.pass_on();
+        self.log
     }
 }
 
-/// Log lines of a runtime that go where ours go.
+/// Log lines of a runtime: kept until it is ready, then written where ours go.
 pub(crate) struct Log {
+    lines: Arc<Mutex<Lines>>,
     /// Tells that there are no more.
     ended: mpsc::Receiver<()>,
 }
 
+#[derive(Default)]
+struct Lines {
+    /// No more than [`LINE_BYTES_MAX`] or so.
+    kept: Vec<u8>,
+    is_passed_on: bool,
+    has_ended: bool,
+}
+
+impl Lines {
+    /// Whole lines, so that they do not mix with ours.
+    fn take(&mut self, line: &[u8]) {
+        if self.is_passed_on {
+            // Nobody can be told if this fails.
+            let _ = std::io::stderr().write_all(line);
+        } else if self.kept.len() < LINE_BYTES_MAX as usize {
+            self.kept.extend(line);
+        }
+    }
+}
+
 impl Log {
-    fn of(runtime: ChildStderr) -> anyhow::Result<Log> {
+    fn of(runtime: Box<dyn Read + Send>) -> anyhow::Result<Log> {
         let (end, ended) = mpsc::channel();
+        let lines = Arc::new(Mutex::new(Lines::default()));
+        let taking = Arc::clone(&lines);
         thread::Builder::new()
             .name("log".into())
             .stack_size(LANE_STACK_BYTES)
             .spawn(move || {
-                pass_lines_on(runtime);
+                let mut from = BufReader::new(runtime);
+                let mut line = Vec::new();
+                loop {
+                    line.clear();
+                    let read = Read::take(&mut from, LINE_BYTES_MAX).read_until(b'\n', &mut line);
+                    if !matches!(read, Ok(1..)) {
+                        break;
+                    }
+                    lock(&taking).take(&line);
+                }
+                lock(&taking).has_ended = true;
                 // Nobody waits any more.
                 let _ = end.send(());
             })?;
-        Ok(Log { ended })
+        Ok(Log { lines, ended })
+    }
+
+    fn pass_on(&self) {
+        let mut lines = lock(&self.lines);
+        lines.is_passed_on = true;
+        let kept = std::mem::take(&mut lines.kept);
+        lines.take(&kept);
     }
 
     /// Waits until the runtime has ended and its last line is written.
     pub(super) fn finish(self) {
         // On time-out its last lines are lost.
         let _ = self.ended.recv_timeout(LOG_TIMEOUT);
-    }
-}
-
-/// Whole lines, so that they do not mix with ours.
-fn pass_lines_on(from: ChildStderr) {
-    let mut from = BufReader::new(from);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let read = Read::take(&mut from, LINE_BYTES_MAX).read_until(b'\n', &mut line);
-        if !matches!(read, Ok(1..)) || std::io::stderr().write_all(&line).is_err() {
-            return;
-        }
     }
 }

@@ -297,6 +297,7 @@ impl Tracer {
                 contents: Contents::Kept,
             }))),
             has_begun: false.into(),
+            is_withheld: true.into(),
             heeded: Heeded::default(),
             proc_files,
             waiting: Waiting::new(held),

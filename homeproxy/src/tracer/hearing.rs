@@ -50,7 +50,7 @@ impl Tracer {
                 Ok(())
             }
             message => {
-                let node = host.node;
+                let node = &host.name;
                 tracing::debug!(
                     "word of node {node} about a process that is not there: {message:?}"
                 );
@@ -108,7 +108,7 @@ impl Tracer {
         let guests = self.tracees.iter().filter(|(tid, t)| **tid == t.pid);
         let mut pids: Vec<i32> = guests.map(|(tid, _)| *tid).collect();
         pids.retain(|pid| self.is_at(*pid, host));
-        let node = host.node;
+        let node = &host.name;
         tracing::info!("node {node} is lost ({reason})");
         let mut is_told = false;
         for pid in pids {

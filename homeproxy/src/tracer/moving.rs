@@ -45,7 +45,7 @@ impl Tracer {
         if let Some(expected) = self.expected.get(&pid) {
             return Err(match &expected.to {
                 None => "it is coming home already".to_owned(),
-                Some(host) => format!("it is going to node {} already", host.node),
+                Some(host) => format!("it is going to node {} already", host.name),
             });
         }
         if self.is_there(pid, to) {

@@ -64,6 +64,7 @@ impl Tracer {
             }))),
             kept: old.kept.passed_on(departure),
             has_begun: false.into(),
+            is_withheld: true.into(),
             proc_files: old.proc_files.inherit(),
             heeded: Default::default(),
             waiting: Waiting::new(held),

@@ -11,6 +11,7 @@ use sys::pidfd;
 use sys::ptrace::{self, options};
 
 use super::{Result, Tracer, home_options};
+use crate::best;
 use crate::hosts::Host;
 use crate::job::{Captured, Contents, Deputy, DeputyThread, EXECUTED, GONE, Place, STAYS, lock};
 use crate::procfs::OpenFiles;
@@ -80,11 +81,18 @@ impl Tracer {
     }
 
     /// Where a program runs that has just been executed: a guest's where that was.
-    fn place(&self, caller: Option<&DeputyThread>) -> std::result::Result<Arc<Host>, String> {
+    fn place(
+        &mut self,
+        pid: i32,
+        caller: Option<&DeputyThread>,
+    ) -> std::result::Result<Arc<Host>, String> {
         if let Some(caller) = caller {
             return Ok(Arc::clone(&caller.deputy.host));
         }
+        // The command was placed before it began.
+        let is_first = !std::mem::replace(&mut self.has_placed, true);
         match self.job.setup.node {
+            _ if self.job.setup.best && !is_first => best::host(&self.job, pid),
             HOME_NODE => Err(self.job.hosts.refusal().unwrap_or(HOME_REASON).to_owned()),
             node => self.job.hosts.ready(node),
         }
@@ -98,7 +106,7 @@ impl Tracer {
         caller: Option<&DeputyThread>,
     ) -> std::result::Result<Arc<DeputyThread>, ImageError> {
         let host = self
-            .place(caller)
+            .place(pid, caller)
             .map_err(|reason| ImageError::Stays { pid, reason })?;
         let mut image = capture::after_exec(pid, &self.job.digests)?;
         // Timers end with an execve, signalfds need not.
@@ -139,6 +147,7 @@ impl Tracer {
             }))),
             proc_files,
             has_begun: false.into(),
+            is_withheld: false.into(),
             heeded: Default::default(),
             kept: Default::default(),
             waiting,

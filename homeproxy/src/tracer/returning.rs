@@ -134,6 +134,10 @@ impl Tracer {
         for tid in threads {
             if let Some(tracee) = self.tracees.get_mut(&tid) {
                 tracee.signals = Signals::Hold;
+                if let Some(thread) = &tracee.thread {
+                    // Its calls need not wait: they are interrupted.
+                    thread.deputy.is_withheld.store(false, Ordering::SeqCst);
+                }
             }
             // ESRCH: it has ended, which is seen next.
             let _ = ptrace::interrupt(tid);
@@ -170,9 +174,22 @@ impl Tracer {
                 if let Some(mask) = tracee.own_mask.take() {
                     ptrace::set_signal_mask(tid, mask)?;
                 }
+                let pid = tracee.pid;
+                self.is_released(pid);
             }
         }
         Ok(())
+    }
+
+    /// One thread fewer whose signals are withheld.
+    fn is_released(&self, pid: i32) {
+        let mut own = self.tracees.values().filter(|t| t.pid == pid);
+        let thread = self.tracees.get(&pid).and_then(|t| t.thread.as_ref());
+        if let Some(thread) = thread
+            && own.all(|tracee| tracee.own_mask.is_none())
+        {
+            thread.deputy.is_withheld.store(false, Ordering::SeqCst);
+        }
     }
 
     /// More signals of a deputy wait here from now on: its threads have to block
