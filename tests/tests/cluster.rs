@@ -146,3 +146,101 @@ fn bytes_of_strangers_change_nothing() {
     }
     cluster.await_up(2);
 }
+
+#[test]
+fn programs_run_on_nodes_by_name() {
+    let cluster = Cluster::of(2, "");
+    let home = cluster.node(1);
+    let said = home.run(
+        "mosexec",
+        &[
+            "--on",
+            "n2",
+            "--",
+            "sh",
+            "-c",
+            "echo $((6 * 7)); pwd; exit 3",
+        ],
+    );
+    let expected = format!("42\n{}\n", home.directory().display());
+    assert_eq!((said.status, said.stdout), (3, expected), "{}", said.stderr);
+    let events = cluster.node(2).mosctl(&["events"]).ok();
+    assert!(events.contains("runs guests of n1"), "{events}");
+    let said = home.run("mosexec", &["--on", "n7", "--", "true"]);
+    assert_eq!(said.status, 125);
+    assert!(
+        said.stderr.contains("no node n7; nodes: n1 (home), n2"),
+        "{said:?}"
+    );
+    let said = home.run("mosexec", &["--best", "--", "echo", "here or there"]);
+    assert_eq!(said.ok(), "here or there\n");
+}
+
+#[test]
+fn processes_move_between_nodes_by_name() {
+    let cluster = Cluster::of(3, "");
+    let home = cluster.node(1);
+    let script = "echo $$; n=0; while [ ! -e stop ]; do n=$((n + 1)); done; echo end";
+    let mut job = home.spawn("mosexec", &["--on", "n2", "--", "sh", "-c", script]);
+    let pid = job.id().to_string();
+    for (to, expected) in [
+        ("n3", 0),
+        ("home", 0),
+        ("n2", 0),
+        ("n2", 1),
+        ("n9", 1),
+        ("n1", 0),
+    ] {
+        // It may not have begun at first.
+        let moved = || home.run("migrate", &[&pid, to]).status == expected;
+        assert!(
+            (0..100).any(|_| moved() || {
+                pause();
+                false
+            }),
+            "to {to}"
+        );
+    }
+    std::fs::write(home.directory().join("stop"), "").expect("a file of our own");
+    let status = job.wait().expect("a child of ours");
+    assert!(status.success(), "{status:?}");
+}
+
+#[test]
+fn a_node_that_drains_takes_no_guests() {
+    let cluster = Cluster::of(2, "");
+    let _ = cluster.node(2).mosctl(&["drain"]).ok();
+    let home = cluster.node(1);
+    home.await_nodes(|nodes| nodes.contains("drains"));
+    let said = home.run("mosexec", &["--on", "n2", "--", "true"]);
+    assert_eq!(said.status, 125);
+    assert!(
+        said.stderr.contains("this node is being drained"),
+        "{said:?}"
+    );
+    let _ = cluster.node(2).mosctl(&["undrain"]).ok();
+    assert_eq!(home.run("mosexec", &["--on", "n2", "--", "true"]).status, 0);
+}
+
+/// Jobs have connections of their own.
+#[test]
+fn daemons_that_crash_take_no_job_with_them() {
+    let mut cluster = Cluster::of(2, "");
+    let script = "echo begins; while [ ! -e stop ]; do :; done; echo ends";
+    let mut job = cluster
+        .node(1)
+        .spawn("mosexec", &["--on", "n2", "--", "sh", "-c", script]);
+    let started = || cluster.node(2).mosctl(&["status"]).stdout.contains("of n1");
+    assert!((0..500).any(|_| started() || {
+        pause();
+        false
+    }));
+    cluster.node_mut(1).kill();
+    cluster.node_mut(2).kill();
+    std::fs::write(cluster.node(1).directory().join("stop"), "").expect("a file of our own");
+    assert!(job.wait().expect("a child of ours").success());
+}
+
+fn pause() {
+    std::thread::sleep(std::time::Duration::from_millis(20));
+}
