@@ -189,10 +189,16 @@ impl Tracer {
         }
         self.leaders.remove(&outer);
         self.frozen.remove(&process.pid);
-        self.leaving.remove(&process.pid);
-        self.recall_later.remove(&process.pid);
+        let was_recalled = self.forget_recall(process.pid);
         stats::report(&self.host, &process);
         if let Some(arrival) = self.arrivals.remove(&process.pid) {
+            if was_recalled {
+                // Home may have meant the program that comes now, and waits for an answer.
+                self.host.tell_home(&ToHome::Remains {
+                    pid: process.pid,
+                    reason: "it has executed a program meanwhile".into(),
+                });
+            }
             self.settle(arrival);
         } else if !process.silent.load(Ordering::SeqCst) && !self.init.is_ending() {
             self.host.tell_home(&ToHome::BodyExited {
