@@ -5,7 +5,6 @@
 //! original details in place. A thread that waits in a forwarded call does not
 //! wake for signals, so its call is interrupted at home.
 
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -27,7 +26,7 @@ pub(crate) struct Sets {
 }
 
 pub(crate) fn sets(outer: i32) -> Option<Sets> {
-    let status = fs::read_to_string(format!("/proc/{outer}/status")).ok()?;
+    let status = sys::proc_text::read(format!("/proc/{outer}/status")).ok()?;
     let set = |name| status_field(&status, name).and_then(|hex| u64::from_str_radix(hex, 16).ok());
     Some(Sets {
         pending: set("SigPnd:")? | set("ShdPnd:")?,
@@ -104,8 +103,19 @@ pub(crate) fn inject(host: &Host, process: &Arc<Process>, tid: i32, sent: &Sent)
         Disposition::Default => is_ignored_by_default(signal),
         Disposition::Handled => false,
     };
+    let receiver = match target {
+        Some((thread, _)) => Some(thread),
+        None => candidates
+            .first()
+            .filter(|_| tid != 0)
+            .map(|(thread, _)| thread),
+    };
     match sent {
         Sent::Signal(_) if target.is_some() && ignored && signal != libc::SIGCONT => return false,
+        // One of its kind waits: as in every kernel, this one is lost, and its details with it.
+        Sent::Signal(_) if signal < FIRST_QUEUED && waits_already(process, receiver, signal) => {
+            return false;
+        }
         Sent::Signal(info) => {
             let info = *info;
             lock(&process.incoming).push_back(Incoming { signal, info });
@@ -139,6 +149,20 @@ pub(crate) fn inject(host: &Host, process: &Arc<Process>, tid: i32, sent: &Sent)
     };
     interrupt_if_due(host, thread);
     disposition == Disposition::Default && ends(signal)
+}
+
+/// The first of the signals of which more than one waits.
+const FIRST_QUEUED: i32 = 32;
+
+/// Whether `signal` waits for this thread, or with `None` for its process.
+fn waits_already(process: &Process, receiver: Option<&Arc<Thread>>, signal: i32) -> bool {
+    let (outer, set) = match receiver {
+        Some(thread) => (thread.outer, "SigPnd:"),
+        None => (process.outer, "ShdPnd:"),
+    };
+    let status = sys::proc_text::read(format!("/proc/{outer}/status")).unwrap_or_default();
+    let pending = status_field(&status, set).and_then(|hex| u64::from_str_radix(hex, 16).ok());
+    pending.unwrap_or(0) & bit(signal) != 0
 }
 
 /// Whether the default action of `signal` is to end the process, signal(7).
