@@ -181,6 +181,16 @@ pub(crate) fn take_incoming(process: &Process, signal: i32) -> Option<SignalInfo
     incoming.remove(at).map(|i| i.info)
 }
 
+/// Forgets the details of those signals of `set` that wait in the body no more.
+/// Call only where signals are injected, so that none is on its way.
+pub(crate) fn forget_taken(host: &Host, process: &Process, set: u64) {
+    let threads = host.threads_of(process.pid);
+    let pending = threads.iter().filter_map(|t| sets(t.outer));
+    let waiting = pending.fold(0, |all, sets| all | sets.pending);
+    let taken = set & !waiting;
+    lock(&process.incoming).retain(|i| taken & bit(i.signal) == 0);
+}
+
 /// Takes a signal that waits at home for `thread` or its process, if it still does.
 pub(crate) fn take_at_home(thread: &Thread, signal: i32) -> Option<SignalInfo> {
     const SET: u64 = 0x1000;

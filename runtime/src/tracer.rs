@@ -459,9 +459,17 @@ impl Tracer {
         at: u64,
         rest: Option<Unfinished>,
     ) -> Result<bool> {
-        let signal = ptrace::registers(outer)?.rax as i64;
+        let regs = ptrace::registers(outer)?;
+        let signal = regs.rax as i64;
         if signal == -i64::from(libc::EINTR) {
             wait_again(outer)?;
+        }
+        if signal == -i64::from(libc::EFAULT) {
+            // It has taken one all the same, and had nowhere to put its details.
+            let mut set = [0; 8];
+            if thread.memory().read(regs.rdi, &mut set).is_ok() {
+                signals::forget_taken(&self.host, &thread.process, u64::from_ne_bytes(set));
+            }
         }
         let Some(signal) = i32::try_from(signal).ok().filter(|n| (1..=64).contains(n)) else {
             return Ok(true);
