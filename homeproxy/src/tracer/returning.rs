@@ -96,7 +96,14 @@ impl Tracer {
     /// A process has to come home. `binds`: it stays there until it executes
     /// another program.
     pub(super) fn expect(&mut self, pid: i32, reason: String, binds: bool) -> Result<()> {
-        if !self.is_deputy(pid) || self.expected.contains_key(&pid) {
+        if !self.is_deputy(pid) {
+            return Ok(());
+        }
+        if let Some(expected) = self.expected.get_mut(&pid) {
+            // It is on its way for another reason, and needs to stay when it is here.
+            if binds && !expected.binds {
+                (expected.binds, expected.reason) = (true, reason);
+            }
             return Ok(());
         }
         let threads = self.threads_of(pid);
