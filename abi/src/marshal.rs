@@ -34,6 +34,12 @@ impl From<Errno> for MarshalError {
 pub(crate) const TOO_LARGE: MarshalError =
     MarshalError::GoHome("one call moves more than a mebibyte and cannot be cut");
 
+/// Calls that write, or try to, also when they fail.
+const WRITES_ANYWAY: &[u32] = &[
+    40,  // sendfile
+    247, // waitid
+];
+
 /// Place in the space. Until the input is complete, nobody knows where the
 /// regions behind it start; those are counted from there.
 #[derive(Clone, Copy, Debug)]
@@ -271,7 +277,7 @@ impl Marshalled {
             // A call that failed has mostly not come as far as to write.
             let offset = range.offset.get() as usize;
             let sent = self.input[..self.input_bytes].get(offset..offset + bytes);
-            if ret < 0 && sent == Some(piece) {
+            if ret < 0 && sent == Some(piece) && !WRITES_ANYWAY.contains(&self.nr) {
                 continue;
             }
             // As in the kernel, what comes after a wild pointer is not written.

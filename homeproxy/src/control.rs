@@ -5,7 +5,6 @@
 //! asks the kernel who the other is: whoever may kill the job's processes may
 //! move them.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
@@ -68,7 +67,7 @@ impl Client {
     /// # Errors
     /// It belongs to none, or to one that is not ours; with what to do.
     pub fn of_process(pid: i32) -> anyhow::Result<Client> {
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))
+        let status = sys::proc_text::read(format!("/proc/{pid}/status"))
             .with_context(|| format!("there is no process {pid}"))?;
         let tracer: i32 = image::capture::status_field(&status, "TracerPid:")
             .and_then(|tracer| tracer.parse().ok())

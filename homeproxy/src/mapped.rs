@@ -150,6 +150,8 @@ impl Mapped {
         match meta.mode() & libc::S_IFMT {
             libc::S_IFREG => {}
             libc::S_IFCHR | libc::S_IFBLK => return home("a device"),
+            // TCP takes it, for what it receives without a copy.
+            libc::S_IFSOCK => return home("a socket"),
             _ => return Err(libc::ENODEV),
         }
         if shared && written {

@@ -14,7 +14,7 @@ mod placing;
 mod returning;
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
@@ -627,7 +627,7 @@ fn home_options(job: &Job) -> i32 {
 
 /// Process that thread `tid` belongs to.
 fn process_of(tid: i32) -> i32 {
-    let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+    let status = sys::proc_text::read(format!("/proc/{tid}/status")).unwrap_or_default();
     status_field(&status, "Tgid:")
         .and_then(|pid| pid.parse().ok())
         .unwrap_or(tid)

@@ -91,13 +91,13 @@ pub(crate) fn of_process(pid: i32, timers: bool) -> u64 {
             .is_ok_and(|link| link.as_os_str() == "anon_inode:[signalfd]");
         let name = entry.file_name();
         if let Some(fd) = name.to_str().filter(|_| is_signals) {
-            let text = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).unwrap_or_default();
+            let text = sys::proc_text::read(format!("/proc/{pid}/fdinfo/{fd}")).unwrap_or_default();
             let mask = status_field(&text, "sigmask:");
             set |= mask.map_or(0, |hex| u64::from_str_radix(hex, 16).unwrap_or(0));
         }
     }
     let text = match timers {
-        true => fs::read_to_string(format!("/proc/{pid}/timers")).unwrap_or_default(),
+        true => sys::proc_text::read(format!("/proc/{pid}/timers")).unwrap_or_default(),
         false => String::new(),
     };
     // Timers that only count show a signal too, which does no harm.
@@ -278,7 +278,7 @@ pub(crate) fn look(job: &Job, deputy: &Deputy) {
         .into_iter()
         .flatten();
     for task in tasks.flatten() {
-        let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
+        let status = sys::proc_text::read(task.path().join("status")).unwrap_or_default();
         let field = |name| status_field(&status, name);
         let pending = |name| field(name).map_or(0, |hex| u64::from_str_radix(hex, 16).unwrap_or(0));
         if let Some(tid) = field("Pid:").and_then(|tid| tid.parse().ok()) {

@@ -102,7 +102,7 @@ pub(crate) fn queue(
 
 /// Signals that wait for thread `tid` alone.
 fn own_pending(tid: i32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+    let status = sys::proc_text::read(format!("/proc/{tid}/status")).unwrap_or_default();
     let field = status_field(&status, "SigPnd:");
     field.map_or(0, |hex| u64::from_str_radix(hex, 16).unwrap_or(0))
 }

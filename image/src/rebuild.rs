@@ -121,7 +121,7 @@ impl Init {
     /// Whether it is ending, which kills all bodies before we hear of it.
     pub fn is_ending(&self) -> bool {
         const PF_EXITING: u64 = 4;
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        let stat = sys::proc_text::read(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
         // Field 9 of proc_pid_stat(5), the seventh after the name.
         let flags = stat
             .rsplit_once(')')

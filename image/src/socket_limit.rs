@@ -2,7 +2,6 @@
 //! socket(7). The limit is the socket's, so that what is left of a wait is put
 //! there, and the limit back when the call has returned.
 
-use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -66,7 +65,7 @@ impl Socket {
     /// That of call `nr` by thread `tid` with `fd` as its first argument.
     pub(crate) fn of(tid: i32, nr: u32, fd: u64) -> Option<Socket> {
         let direction = Direction::of(nr)?;
-        let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+        let status = sys::proc_text::read(format!("/proc/{tid}/status")).ok()?;
         let pid = status_field(&status, "Tgid:")?.parse().ok()?;
         let process = pidfd::open(pid).ok()?;
         let file = pidfd::getfd(process.as_fd(), fd as i32).ok()?;

@@ -7,7 +7,6 @@
 //! returned, so that neither registers nor memory of the program show it.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::time::Duration;
 
@@ -204,7 +203,7 @@ pub fn with_mask(tid: i32, known: Option<Unfinished>) -> io::Result<Option<Unfin
 /// The wait that thread `tid` of this node is in, if it has an end. Where the
 /// kernel does not tell when it began, it begins now.
 pub fn of_blocked(tid: i32) -> Option<Unfinished> {
-    let text = fs::read_to_string(format!("/proc/{tid}/syscall")).ok()?;
+    let text = sys::proc_text::read(format!("/proc/{tid}/syscall")).ok()?;
     let mut words = text.split_whitespace();
     let nr: u32 = words.next()?.parse().ok()?;
     if !is_limited(nr) {
@@ -236,7 +235,7 @@ fn hexadecimal(word: &str) -> Option<u64> {
 
 /// Stack pointer of a thread of this node that waits in a call.
 pub fn stack_pointer(tid: i32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{tid}/syscall")).ok()?;
+    let text = sys::proc_text::read(format!("/proc/{tid}/syscall")).ok()?;
     hexadecimal(text.split_whitespace().nth(7)?)
 }
 
@@ -245,7 +244,7 @@ pub fn stack_pointer(tid: i32) -> Option<u64> {
 /// own, so it is read where that thread has run.
 fn waited_ns(tid: i32) -> Option<u64> {
     let last_run_ns = |whose: &str| {
-        let text = fs::read_to_string(format!("/proc/{whose}/sched")).ok()?;
+        let text = sys::proc_text::read(format!("/proc/{whose}/sched")).ok()?;
         let line = text
             .lines()
             .find(|line| line.starts_with("se.exec_start"))?;
@@ -273,7 +272,7 @@ fn waited_ns(tid: i32) -> Option<u64> {
 
 /// Processor on which thread `tid` runs or has run last: field 39 of its stat.
 fn processor_of(tid: i32) -> Option<usize> {
-    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
+    let stat = sys::proc_text::read(format!("/proc/{tid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;
     fields.split_whitespace().nth(36)?.parse().ok()
 }
@@ -566,14 +565,16 @@ impl Shortenings {
     /// Thread `tid` has stopped by SIGTRAP. Returns whether that was for its
     /// shortened call: then it runs again.
     pub fn stopped(&mut self, tid: i32) -> io::Result<bool> {
-        let Some(running) = self.running.get_mut(&tid) else {
-            return Ok(false);
-        };
         let info = ptrace::signal_info(tid)?;
         let code = i32::from_ne_bytes([info[8], info[9], info[10], info[11]]);
         if code != libc::SIGTRAP {
             return Ok(false);
         }
+        let Some(running) = self.running.get_mut(&tid) else {
+            // A step of a call that is not shortened any more; no signal has this code.
+            ptrace::resume(tid, 0)?;
+            return Ok(true);
+        };
         if !std::mem::replace(&mut running.inside, true) {
             if (self.is_made_here)(running.unfinished.nr)
                 && let Some(mask) = running.mask.take()

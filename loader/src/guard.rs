@@ -53,7 +53,7 @@ fn command_outlived_by(proxy: i32, command: i32) -> bool {
         pidfd::await_end(&[command.as_fd(), proxy.as_fd()]);
     }
     // The tracees are killed while the tracer's thread becomes a zombie.
-    let stat = fs::read_to_string(format!("/proc/{proxy}/stat")).unwrap_or_default();
+    let stat = sys::proc_text::read(format!("/proc/{proxy}/stat")).unwrap_or_default();
     let state = stat
         .rsplit_once(") ")
         .and_then(|(_, rest)| rest.chars().next());

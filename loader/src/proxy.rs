@@ -144,7 +144,7 @@ fn programs() -> anyhow::Result<PathBuf> {
 
 /// Who traces us, with its name as the kernel shows it.
 fn tracer() -> anyhow::Result<Option<(i32, String)>> {
-    let status = std::fs::read_to_string("/proc/self/status").context("read /proc/self/status")?;
+    let status = sys::proc_text::read("/proc/self/status").context("read /proc/self/status")?;
     let pid = status
         .lines()
         .find_map(|line| line.strip_prefix("TracerPid:")?.trim().parse().ok())
@@ -152,7 +152,7 @@ fn tracer() -> anyhow::Result<Option<(i32, String)>> {
     if pid == 0 {
         return Ok(None);
     }
-    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let name = sys::proc_text::read(format!("/proc/{pid}/comm")).unwrap_or_default();
     Ok(Some((pid, name.trim_end().to_owned())))
 }
 

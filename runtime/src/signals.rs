@@ -5,7 +5,6 @@
 //! original details in place. A thread that waits in a forwarded call does not
 //! wake for signals, so its call is interrupted at home.
 
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -27,7 +26,7 @@ pub(crate) struct Sets {
 }
 
 pub(crate) fn sets(outer: i32) -> Option<Sets> {
-    let status = fs::read_to_string(format!("/proc/{outer}/status")).ok()?;
+    let status = sys::proc_text::read(format!("/proc/{outer}/status")).ok()?;
     let set = |name| status_field(&status, name).and_then(|hex| u64::from_str_radix(hex, 16).ok());
     Some(Sets {
         pending: set("SigPnd:")? | set("ShdPnd:")?,
@@ -104,8 +103,19 @@ pub(crate) fn inject(host: &Host, process: &Arc<Process>, tid: i32, sent: &Sent)
         Disposition::Default => is_ignored_by_default(signal),
         Disposition::Handled => false,
     };
+    let receiver = match target {
+        Some((thread, _)) => Some(thread),
+        None => candidates
+            .first()
+            .filter(|_| tid != 0)
+            .map(|(thread, _)| thread),
+    };
     match sent {
         Sent::Signal(_) if target.is_some() && ignored && signal != libc::SIGCONT => return false,
+        // One of its kind waits: as in every kernel, this one is lost, and its details with it.
+        Sent::Signal(_) if signal < FIRST_QUEUED && waits_already(process, receiver, signal) => {
+            return false;
+        }
         Sent::Signal(info) => {
             let info = *info;
             lock(&process.incoming).push_back(Incoming { signal, info });
@@ -141,6 +151,20 @@ pub(crate) fn inject(host: &Host, process: &Arc<Process>, tid: i32, sent: &Sent)
     disposition == Disposition::Default && ends(signal)
 }
 
+/// The first of the signals of which more than one waits.
+const FIRST_QUEUED: i32 = 32;
+
+/// Whether `signal` waits for this thread, or with `None` for its process.
+fn waits_already(process: &Process, receiver: Option<&Arc<Thread>>, signal: i32) -> bool {
+    let (outer, set) = match receiver {
+        Some(thread) => (thread.outer, "SigPnd:"),
+        None => (process.outer, "ShdPnd:"),
+    };
+    let status = sys::proc_text::read(format!("/proc/{outer}/status")).unwrap_or_default();
+    let pending = status_field(&status, set).and_then(|hex| u64::from_str_radix(hex, 16).ok());
+    pending.unwrap_or(0) & bit(signal) != 0
+}
+
 /// Whether the default action of `signal` is to end the process, signal(7).
 pub(crate) fn ends(signal: i32) -> bool {
     !is_ignored_by_default(signal)
@@ -155,6 +179,16 @@ pub(crate) fn take_incoming(process: &Process, signal: i32) -> Option<SignalInfo
     let mut incoming = lock(&process.incoming);
     let at = incoming.iter().position(|i| i.signal == signal)?;
     incoming.remove(at).map(|i| i.info)
+}
+
+/// Forgets the details of those signals of `set` that wait in the body no more.
+/// Call only where signals are injected, so that none is on its way.
+pub(crate) fn forget_taken(host: &Host, process: &Process, set: u64) {
+    let threads = host.threads_of(process.pid);
+    let pending = threads.iter().filter_map(|t| sets(t.outer));
+    let waiting = pending.fold(0, |all, sets| all | sets.pending);
+    let taken = set & !waiting;
+    lock(&process.incoming).retain(|i| taken & bit(i.signal) == 0);
 }
 
 /// Takes a signal that waits at home for `thread` or its process, if it still does.

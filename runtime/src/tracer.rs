@@ -189,10 +189,16 @@ impl Tracer {
         }
         self.leaders.remove(&outer);
         self.frozen.remove(&process.pid);
-        self.leaving.remove(&process.pid);
-        self.recall_later.remove(&process.pid);
+        let was_recalled = self.forget_recall(process.pid);
         stats::report(&self.host, &process);
         if let Some(arrival) = self.arrivals.remove(&process.pid) {
+            if was_recalled {
+                // Home may have meant the program that comes now, and waits for an answer.
+                self.host.tell_home(&ToHome::Remains {
+                    pid: process.pid,
+                    reason: "it has executed a program meanwhile".into(),
+                });
+            }
             self.settle(arrival);
         } else if !process.silent.load(Ordering::SeqCst) && !self.init.is_ending() {
             self.host.tell_home(&ToHome::BodyExited {
@@ -453,9 +459,17 @@ impl Tracer {
         at: u64,
         rest: Option<Unfinished>,
     ) -> Result<bool> {
-        let signal = ptrace::registers(outer)?.rax as i64;
+        let regs = ptrace::registers(outer)?;
+        let signal = regs.rax as i64;
         if signal == -i64::from(libc::EINTR) {
             wait_again(outer)?;
+        }
+        if signal == -i64::from(libc::EFAULT) {
+            // It has taken one all the same, and had nowhere to put its details.
+            let mut set = [0; 8];
+            if thread.memory().read(regs.rdi, &mut set).is_ok() {
+                signals::forget_taken(&self.host, &thread.process, u64::from_ne_bytes(set));
+            }
         }
         let Some(signal) = i32::try_from(signal).ok().filter(|n| (1..=64).contains(n)) else {
             return Ok(true);

@@ -15,6 +15,7 @@ pub mod maps;
 pub mod memfd;
 pub mod patience;
 pub mod pidfd;
+pub mod proc_text;
 pub mod process;
 pub mod ptrace;
 pub mod ready;

@@ -304,6 +304,12 @@ static void errors(void)
     TRY(shutdown, local, 77);
     TRY(getsockname, fresh, &address, WILD);
     TRY(getsockname, fresh, WILD, &length);
+    length = 5;
+    TRY(getsockname, local, WILD, &length);
+    SHOW(length);
+    length = 5;
+    TRY(getpeername, local, KERNEL, &length);
+    SHOW(length);
     length = -1;
     TRY(getsockname, fresh, &address, &length);
     length = 4;

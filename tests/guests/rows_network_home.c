@@ -49,6 +49,14 @@ static void received_in_place(void)
     TRY(getsockopt, fd, IPPROTO_TCP, 35, value, &length);
 }
 
+static void mapped_sockets(void)
+{
+    int tcp = (int)OKAY(socket(AF_INET, SOCK_STREAM, 0)), udp = (int)OKAY(socket(AF_INET, SOCK_DGRAM, 0));
+    SHOW(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, tcp, 0) == MAP_FAILED ? errno : 0);
+    SHOW(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, tcp, 0) == MAP_FAILED ? errno : 0);
+    SHOW(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, udp, 0) == MAP_FAILED ? errno : 0);
+}
+
 static void packet_rings(void)
 {
     int fd = socket(AF_PACKET, SOCK_RAW, 0);
@@ -113,6 +121,7 @@ int main(int argc, char **argv)
         {"replaced_tables_6", replaced_tables_6},
         {"own_filter", own_filter},
         {"received_in_place", received_in_place},
+        {"mapped_sockets", mapped_sockets},
         {"packet_rings", packet_rings},
         {"xdp_rings", xdp_rings},
         {"all_of_subflows", all_of_subflows},

@@ -48,6 +48,15 @@ const UNDONE: &[u32] = &[
     441, // epoll_pwait2
 ];
 
+/// Calls that write how long an address is before the address.
+const LENGTH_FIRST: &[u32] = &[
+    43,  // accept
+    45,  // recvfrom
+    51,  // getsockname
+    52,  // getpeername
+    288, // accept4
+];
+
 /// State while one call is read.
 pub(super) struct Gather<'a> {
     pub(super) call: &'a mut Marshalled,
@@ -441,6 +450,13 @@ impl Gather<'_> {
             self.call.ranges[range].of.set(offset as u32);
             let length = result.capacity.to_le_bytes();
             self.call.input[offset..offset + 4].copy_from_slice(&length);
+            let is_length = |place: &Place| matches!(place, Place::Input(at) if *at == offset);
+            let at = self.call.range_places.iter().position(is_length);
+            if let Some(at) = at.filter(|at| *at > range && LENGTH_FIRST.contains(&self.call.nr)) {
+                self.call.ranges[range..=at].rotate_right(1);
+                self.call.range_places[range..=at].rotate_right(1);
+                self.call.guests[range..=at].rotate_right(1);
+            }
         }
     }
 

@@ -89,7 +89,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     home(32, "dup", &[Fd], ""),
     home(33, "dup2", &[Fd, Fd], ""),
-    home(40, "sendfile", &[Fd, Fd, InOut(bytes(8)), Int], ""),
+    home(40, "sendfile", &[Fd, Fd, InOutAny(bytes(8)), Int], ""),
     home(
         72,
         "fcntl",

@@ -25,7 +25,8 @@ pub(super) const ROWS: &[Row] = &[
     home(
         61,
         "wait4",
-        &[Int32, InOut(bytes(4)), Int32, InOut(bytes(144))],
+        // The status is written before the resources, which may have nowhere to go.
+        &[Int32, InOutAny(bytes(4)), Int32, InOut(bytes(144))],
         "the resources of a guest child are those its deputy used",
     ),
     both(97, "getrlimit", &[Int32, Out(bytes(16))], ""),

@@ -325,7 +325,7 @@ impl Tracer {
 /// Whether a signal waits that the thread does not block; `mask`: in the call
 /// that it was interrupted in.
 fn has_due_signal(tid: i32, mask: Option<u64>) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+    let status = sys::proc_text::read(format!("/proc/{tid}/status")).unwrap_or_default();
     let set = |name| {
         capture::status_field(&status, name)
             .and_then(|hex| u64::from_str_radix(hex, 16).ok())

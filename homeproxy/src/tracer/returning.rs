@@ -104,6 +104,9 @@ impl Tracer {
                 let diverted = format!("it has to come home: {reason}");
                 (expected.reason, expected.binds) = (reason, binds);
                 self.moved(pid, &Err(diverted));
+            } else if binds && !expected.binds {
+                // It is on its way for another reason, and needs to stay when it is here.
+                (expected.binds, expected.reason) = (true, reason);
             }
             return Ok(());
         }

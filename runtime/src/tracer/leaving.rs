@@ -170,6 +170,13 @@ impl Tracer {
         }
     }
 
+    /// A process has ended; whether home wanted it back.
+    pub(super) fn forget_recall(&mut self, pid: i32) -> bool {
+        let later = self.recall_later.remove(&pid);
+        let leaving = self.leaving.remove(&pid);
+        later || leaving.is_some_and(|leaving| leaving.recalled)
+    }
+
     /// A thread of a process that leaves is to stop, or to stop again after
     /// whatever it has just stopped for. Not between home's fork and its own,
     /// which an interruption would make fail for ever.
