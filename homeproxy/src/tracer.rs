@@ -100,6 +100,8 @@ pub(crate) struct Tracer {
     seeded: Seeded,
     /// A program has been placed.
     has_placed: bool,
+    /// Details of signals that are kept while their process moves, by process and signal.
+    kept_details: HashMap<(i32, i32), [u8; 128]>,
 }
 
 type Result<T> = std::io::Result<T>;
@@ -133,6 +135,7 @@ impl Tracer {
             }),
             seeded: Seeded::new(setup.seed),
             has_placed: false,
+            kept_details: HashMap::new(),
         };
         if setup.shuffle_ms.is_some() {
             tracing::info!("shuffled with --seed {}", setup.seed);
@@ -481,12 +484,37 @@ impl Tracer {
         Ok(())
     }
 
+    /// A signal that was kept while its process moved is sent again by us: it gets the details that it
+    /// came with.
+    fn give_kept_details(&mut self, tid: i32, signal: i32) -> Result<()> {
+        let Some(tracee) = self
+            .tracees
+            .get(&tid)
+            .filter(|_| !self.kept_details.is_empty())
+        else {
+            return Ok(());
+        };
+        let info = ptrace::signal_info(tid)?;
+        let number = |at: usize| {
+            let mut bytes = [0; 4];
+            bytes.copy_from_slice(&info[at..at + 4]);
+            i32::from_ne_bytes(bytes)
+        };
+        // si_code and si_pid of kill(2).
+        let is_ours = (number(8), number(16)) == (0, std::process::id() as i32);
+        match self.kept_details.remove(&(tracee.pid, signal)) {
+            Some(kept) if is_ours => ptrace::set_signal_info(tid, &kept),
+            _ => Ok(()),
+        }
+    }
+
     /// About to receive a signal.
     fn signal(&mut self, tid: i32, signal: i32) -> Result<()> {
         if signal == libc::SIGTRAP && self.shortenings.stopped(tid)? {
             return Ok(());
         }
         self.shortenings.signalled(tid)?;
+        self.give_kept_details(tid, signal)?;
         let Some(tracee) = self.tracees.get_mut(&tid) else {
             return ptrace::resume(tid, signal);
         };
@@ -496,6 +524,8 @@ impl Tracer {
         if let Some(expected) = self.expected.get_mut(&tracee.pid) {
             if signal == libc::SIGSTOP || expected.recalled() {
                 expected.keep(signal);
+                let info = ptrace::signal_info(tid)?;
+                self.kept_details.insert((tracee.pid, signal), info);
                 return ptrace::resume(tid, 0);
             }
             expected.continued_by(signal);

@@ -468,22 +468,33 @@ pub(crate) fn unmap_from_outside(
     regs.rdi = start;
     regs.rsi = bytes;
     ptrace::set_registers(tid, &regs).map_err(step("remove the window"))?;
-    loop {
-        ptrace::step(tid).map_err(step("remove the window"))?;
-        match ptrace::wait(tid, false).map_err(step("remove the window"))? {
-            Some((_, Change::Signal(libc::SIGTRAP))) => break,
-            Some((_, Change::Event { .. })) => {}
-            Some((pid, change @ (Change::Exited(_) | Change::Killed { .. }))) => {
-                return Err(ImageError::Ended { pid, change });
-            }
-            other => {
-                return Err(step("remove the window")(io::Error::other(format!(
-                    "{other:?}"
-                ))));
+    // To the beginning of the call, and to its end. A step would end by a SIGTRAP that resets what the
+    // program does with it where that is blocked.
+    for _ in 0..2 {
+        loop {
+            ptrace::resume_to_call_end(tid).map_err(step("remove the window"))?;
+            match ptrace::wait(tid, false).map_err(step("remove the window"))? {
+                Some((_, Change::Signal(libc::SIGTRAP))) => break,
+                Some((_, Change::Event { .. })) => {}
+                Some((pid, change @ (Change::Exited(_) | Change::Killed { .. }))) => {
+                    return Err(ImageError::Ended { pid, change });
+                }
+                other => {
+                    return Err(step("remove the window")(io::Error::other(format!(
+                        "{other:?}"
+                    ))));
+                }
             }
         }
     }
     let after = ptrace::registers(tid).map_err(step("read the registers"))?;
+    // Only from here a call that the registers tell of is made again.
+    ptrace::interrupt(tid).map_err(step("remove the window"))?;
+    ptrace::resume(tid, 0).map_err(step("remove the window"))?;
+    let stopped = ptrace::wait(tid, false).map_err(step("remove the window"))?;
+    if let Some((pid, change @ (Change::Exited(_) | Change::Killed { .. }))) = stopped {
+        return Err(ImageError::Ended { pid, change });
+    }
     if after.rip == at + 2 && after.rax == 0 {
         return Ok(());
     }

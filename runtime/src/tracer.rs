@@ -345,6 +345,10 @@ impl Tracer {
             });
             return ptrace::resume(outer, 0);
         }
+        if disposition == Disposition::Handled {
+            // That ends the call that was answered so: the next may be interrupted early again.
+            lock(&thread.state).restarting = false;
+        }
         ptrace::resume(outer, signal)
     }
 
