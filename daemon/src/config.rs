@@ -13,7 +13,7 @@ use crate::members::check_name;
 /// Port of the node daemon, TCP and UDP.
 pub const PORT: u16 = 7746;
 
-/// What can be configured. `mosd --show-config` prints it with the defaults.
+/// What can be configured.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -29,7 +29,7 @@ pub struct Config {
     pub socket: PathBuf,
     /// What others may do here.
     pub guests: Guests,
-    /// What is decided without being asked.
+    /// Where programs run best.
     pub balance: Balance,
 }
 
@@ -43,12 +43,10 @@ pub struct Guests {
     pub cpus: Option<Vec<u16>>,
 }
 
-/// What is decided without being asked.
+/// Where programs run best.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Balance {
-    /// Whether running programs are moved where they are done sooner.
-    pub automatic: bool,
     /// Share of its cores that this node's own programs want before any of them leaves, 0 to 100.
     pub leave_above: f64,
 }
@@ -78,10 +76,7 @@ impl Default for Guests {
 
 impl Default for Balance {
     fn default() -> Balance {
-        Balance {
-            automatic: true,
-            leave_above: 0.05,
-        }
+        Balance { leave_above: 0.05 }
     }
 }
 
@@ -193,7 +188,7 @@ mod tests {
         let text = "name = \"alpha\"\nlisten = \"127.0.0.1:1\"\naddress = \"10.0.0.1\"\n\
                     state = \"/s\"\nsocket = \"/s/sock\"\n\
                     [guests]\njobs_max = 3\ncpus = [0, 2]\n\
-                    [balance]\nautomatic = false\nleave_above = 1\n";
+                    [balance]\nleave_above = 1\n";
         let config = Config::parse(text).unwrap();
         assert_eq!(config.own_name().unwrap(), "alpha");
         assert_eq!(config.guests.cpus, Some(vec![0, 2]));

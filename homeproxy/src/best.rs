@@ -25,11 +25,8 @@ pub(crate) fn host(job: &Arc<Job>, pid: i32) -> Result<Arc<Host>, String> {
     if let Some(refusal) = job.hosts.refusal() {
         return Err(refusal.to_owned());
     }
-    let executable = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words = words.split(|byte| *byte == 0).skip(1).take(ARGUMENTS_MAX);
-    let arguments = words.map(|word| String::from_utf8_lossy(word).into_owned());
-    let name = ask(&executable, arguments.collect())?;
+    let (executable, arguments) = program(pid);
+    let name = ask(&executable, arguments)?;
     let node = job.hosts.nodes.find(&name)?;
     job.hosts
         .ready(node)
@@ -47,6 +44,54 @@ pub(crate) fn first(job_setup: &Setup, nodes: &hosts::nodes::Nodes) -> (u32, Str
         Ok(node) => (node, String::new()),
         Err(why) => (HOME_NODE, why),
     }
+}
+
+/// Process `pid`, which has run at home, is about to end: the daemon learns what its program needed.
+/// It may have been started by one that has used some of that.
+pub(crate) fn ran(pid: i32) {
+    let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let (Some(cpu), Some(memory)) = (cpu_seconds(&read("stat")), peak_bytes(&read("status")))
+    else {
+        return;
+    };
+    let (executable, arguments) = program(pid);
+    let request = Request::Ran {
+        executable: executable.to_string_lossy().into_owned(),
+        arguments,
+        cpu,
+        memory,
+        calls: 0,
+    };
+    let told = Client::connect().and_then(|client| client.within(ANSWER_TIMEOUT)?.tell(&request));
+    if let Err(error) = told {
+        tracing::debug!("what process {pid} needed: {error:#}");
+    }
+}
+
+/// Fields 14 and 15 of proc_pid_stat(5), in seconds.
+fn cpu_seconds(stat: &str) -> Option<f64> {
+    // USER_HZ, the same on all x86-64 kernels.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split(' ').skip(11);
+    let mut ticks = || fields.next()?.parse::<f64>().ok();
+    Some((ticks()? + ticks()?) / TICKS_PER_SECOND)
+}
+
+fn peak_bytes(status: &str) -> Option<u64> {
+    let text = image::capture::status_field(status, "VmHWM:")?;
+    let kibibytes: u64 = text.split_whitespace().next()?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// What process `pid` has executed, and its arguments without the first.
+fn program(pid: i32) -> (PathBuf, Vec<String>) {
+    let executable = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = words.strip_suffix(&[0]).unwrap_or(&words);
+    let words = words.split(|byte| *byte == 0).skip(1).take(ARGUMENTS_MAX);
+    let arguments = words.map(|word| String::from_utf8_lossy(word).into_owned());
+    (executable, arguments.collect())
 }
 
 /// The file that a command's name means, as execvp(3) finds it.
@@ -77,5 +122,27 @@ fn ask(executable: &Path, arguments: Vec<String>) -> Result<String, String> {
         Ok(Reply::Place { node: None, why }) => Err(why),
         Ok(_) => Err("the node daemon gives another reply".to_owned()),
         Err(error) => Err(format!("{error:#}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn needs_are_read() {
+        let stat = "7 (a) b) R 1 7 7 0 -1 4194304 100 0 0 0 150 50 0 0 20 0";
+        assert_eq!(cpu_seconds(stat), Some(2.0));
+        assert_eq!(cpu_seconds("7 (a) R 1"), None);
+        assert_eq!(
+            peak_bytes("Name:\ta\nVmHWM:\t    1000 kB\n"),
+            Some(1_024_000)
+        );
+    }
+
+    #[test]
+    fn commands_are_found_as_execvp_finds_them() {
+        assert!(executable("sh").is_absolute());
+        assert_eq!(executable("no such command"), Path::new("no such command"));
     }
 }

@@ -152,6 +152,7 @@ fn start(job: &Arc<Job>, host: &Arc<Host>) -> anyhow::Result<()> {
         uid: ids.uid,
         gid: ids.gid,
         log: setup.log.clone(),
+        processor: sys::processor::features(),
         stats: setup.stats.is_some(),
         read_ahead: setup.read_ahead,
         post_copy: setup.post_copy,

@@ -648,7 +648,7 @@ impl Tracer {
 
 /// Tracing options of a process that runs at home.
 fn home_options(job: &Job) -> i32 {
-    if job.journal.keeps_statistics() {
+    if job.journal.keeps_statistics() || job.setup.best {
         HOME_OPTIONS | options::EXIT
     } else {
         HOME_OPTIONS

@@ -20,6 +20,8 @@ pub struct RuntimeSetup {
     pub gid: u32,
     /// Filter of the log; `None`: no log.
     pub log: Option<String>,
+    /// What home's processors can do, by the names of `/proc/cpuinfo`.
+    pub processor: Vec<String>,
     /// Whether statistics are kept and told home.
     pub stats: bool,
     /// Whether files may be read ahead.

@@ -189,6 +189,16 @@ impl Client {
         Ok(self)
     }
 
+    /// Tells something whose reply does not matter.
+    ///
+    /// # Errors
+    /// The daemon has ended.
+    pub fn tell(mut self, request: &Request) -> anyhow::Result<()> {
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        self.0.write_all(&line).context("tell the node daemon")
+    }
+
     /// Asks one question.
     ///
     /// # Errors

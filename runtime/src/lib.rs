@@ -66,6 +66,8 @@ pub fn run() -> anyhow::Result<()> {
     let setup: RuntimeSetup = serde_json::from_str(&line).context("the setup is not understood")?;
     lane::log::start(setup.log.as_deref());
     sys::features::check(sys::features::Where::Host).map_err(anyhow::Error::msg)?;
+    sys::processor::suffices(&setup.processor, &sys::processor::features())
+        .map_err(anyhow::Error::msg)?;
     let bell = sys::ready::Bell::new().context("prepare to wait for processes")?;
     let inside = Ids {
         uid: setup.uid,

@@ -17,6 +17,7 @@ pub mod patience;
 pub mod pidfd;
 pub mod proc_text;
 pub mod process;
+pub mod processor;
 pub mod ptrace;
 pub mod ready;
 pub mod seccomp;

@@ -7,6 +7,7 @@ use lane::control::ToHost;
 use sys::ptrace;
 
 use super::{Result, Tracer};
+use crate::best;
 use crate::job::Deputy;
 
 /// Longest time that a killed command waits for its statistics.
@@ -24,6 +25,13 @@ impl Tracer {
     /// of the command is held, so that who waits for the command finds them.
     pub(super) fn exiting(&mut self, tid: i32) -> Result<()> {
         let status = ptrace::event_message(tid)? as i32;
+        if self.job.setup.best
+            && let Some(tracee) = self.tracees.get(&tid)
+            && tracee.pid == tid
+            && tracee.thread.is_none()
+        {
+            best::ran(tid);
+        }
         let tracee = self.tracees.get_mut(&tid);
         let of_command = tracee.is_some_and(|tracee| {
             tracee.exiting = Some(status);
