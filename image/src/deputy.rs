@@ -39,7 +39,7 @@ pub const WINDOW_STRIDE: u64 = 64 << 20;
 /// Most windows of one deputy: 64 × 16 threads and children at once.
 pub const WINDOWS_MAX: u64 = 64;
 /// Flags of SIGCHLD that act where the children are.
-const CHILD_FLAGS: u64 = (libc::SA_NOCLDSTOP | libc::SA_NOCLDWAIT) as u64;
+pub const CHILD_FLAGS: u64 = (libc::SA_NOCLDSTOP | libc::SA_NOCLDWAIT) as u64;
 const ALL_SIGNALS_BUT_TRAP: u64 = !(1 << (libc::SIGTRAP - 1));
 
 /// A mapped window and the leader's slot in it.

@@ -10,6 +10,7 @@ use abi::row::Route;
 use abi::{filter, row};
 use anyhow::Context;
 use image::ImageError;
+use image::deputy::CHILD_FLAGS;
 use image::postcopy::filler::Filler;
 use image::rebuild::{self, Ground, Init};
 use image::schema::SignalAction;
@@ -913,7 +914,12 @@ fn dispositions(actions: &[SignalAction]) -> Dispositions {
             _ => Disposition::Handled,
         };
     }
-    Dispositions { of, child_flags: 0 }
+    // As the deputy has them.
+    let of_children = actions.iter().find(|a| a.signal == libc::SIGCHLD);
+    Dispositions {
+        of,
+        child_flags: of_children.map_or(0, |a| a.action[1] & CHILD_FLAGS),
+    }
 }
 
 /// The table's filter rules in the assembler's terms.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use abi::memory::GuestMemory;
+use image::deputy::CHILD_FLAGS;
 
 use crate::forward::{Verdict, Worker};
 use crate::guest::{Disposition, Thread};
@@ -11,8 +12,6 @@ use crate::home_rows::SET_ACTION;
 use crate::host::lock;
 use crate::memory::Literal;
 
-/// Flags of SIGCHLD that decide what happens to children, at home.
-const CHILD_FLAGS: u64 = (libc::SA_NOCLDSTOP | libc::SA_NOCLDWAIT) as u64;
 /// Where the structure for home seems to lie.
 const LITERAL: u64 = 0x1000;
 
