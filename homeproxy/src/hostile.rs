@@ -82,6 +82,7 @@ fn job_with(mapped: Mapped, lanes_max: usize) -> Served {
         pid: me,
         host: Arc::clone(&host),
         pidfd: pidfd::open(me).expect("a pidfd"),
+        placement: 0,
         places: Mutex::new(vec![place.clone()]),
         signals: 0.into(),
         parent: 0.into(),

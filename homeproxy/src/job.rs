@@ -125,6 +125,8 @@ pub(crate) struct Deputy {
     pub(crate) host: Arc<Host>,
     /// The process by descriptor.
     pub(crate) pidfd: OwnedFd,
+    /// Number of its way to its host; 0: it was born there.
+    pub(crate) placement: u64,
     /// Windows mapped in it; children inherit them.
     pub(crate) places: Mutex<Vec<Place>>,
     /// Signals passed on to the body so far.
@@ -197,8 +199,8 @@ pub(crate) struct Job {
     pub(crate) mapped: Mapped,
     /// On files that are read ahead.
     pub(crate) leases: Leases,
-    /// Number of the last departure.
-    pub(crate) departures: AtomicU64,
+    /// Number of the last way to a host.
+    placements: AtomicU64,
     /// Of signals that wait here.
     pub(crate) news: News,
     /// Number of the last signal that the host was told of.
@@ -218,7 +220,7 @@ impl Job {
             threads: Mutex::new(HashMap::new()),
             mapped: Mapped::within_limits(),
             leases: Leases::default(),
-            departures: 0.into(),
+            placements: 0.into(),
             news: News::default(),
             signals: Mutex::new(0),
             orders: Mutex::new(Vec::new()),
@@ -256,6 +258,11 @@ impl Job {
         *last
     }
 
+    /// A number for another way to a host.
+    pub(crate) fn next_placement(&self) -> u64 {
+        self.placements.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
     /// The thread of a deputy.
     pub(crate) fn thread(&self, tid: i32) -> Option<Arc<DeputyThread>> {
         lock(&self.threads).get(&tid).cloned()
@@ -267,11 +274,11 @@ impl Job {
         thread.filter(|thread| thread.deputy.is_at(host))
     }
 
-    /// The body of a process that has left with this number runs: its image is not
+    /// The body of a process that has gone its way with this number runs: its image is not
     /// needed any more. Returns whether it is not home or elsewhere by now.
-    pub(crate) fn body_runs(&self, host: &Arc<Host>, pid: i32, departure: u64) -> bool {
+    pub(crate) fn body_runs(&self, host: &Arc<Host>, pid: i32, placement: u64) -> bool {
         let thread = self.thread_at(host, pid);
-        let current = thread.filter(|thread| thread.deputy.kept.departure() == departure);
+        let current = thread.filter(|thread| thread.deputy.placement == placement);
         match current {
             Some(thread) => {
                 *lock(&thread.deputy.image) = None;

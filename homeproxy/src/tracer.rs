@@ -346,6 +346,7 @@ impl Tracer {
                 pid: child,
                 host: Arc::clone(&parent.deputy.host),
                 pidfd: pidfd::open(child)?,
+                placement: 0,
                 places: Mutex::new(lock(&parent.deputy.places).clone()),
                 signals: 0.into(),
                 parent: 0.into(),

@@ -261,6 +261,7 @@ fn empty(pid: i32, at_home: i32) -> Result<Image, ImageError> {
         actions: Vec::new(),
         limits: crate::limits::of(pid).map_err(step("read the limits"))?,
         departure: 0,
+        placement: 0,
         threads: Vec::new(),
         held: 0,
         pending: Vec::new(),

@@ -44,6 +44,8 @@ pub struct Image {
     /// executed a program. Until all of its memory has come it is kept where it
     /// comes from.
     pub departure: u64,
+    /// Number of this way to a host: no other of the job has it.
+    pub placement: u64,
     /// Threads; the leader first.
     pub threads: Vec<Thread>,
     /// Signals that wait at home until the body takes them: bit n-1 for signal n.
@@ -368,6 +370,7 @@ mod tests {
             actions: Vec::new(),
             limits: Vec::new(),
             departure: 0,
+            placement: 0,
             threads: vec![thread],
             held: 0,
             pending: Vec::new(),

@@ -165,8 +165,8 @@ pub enum ToHome {
     Running {
         /// The process.
         pid: i32,
-        /// Number of its departure, as in its image.
-        departure: u64,
+        /// Number of its way there, as in its image.
+        placement: u64,
     },
     /// Part of a process's statistics, sent before its end is told; parts add
     /// up. Sent only when statistics are asked for.

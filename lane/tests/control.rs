@@ -45,7 +45,7 @@ fn to_home() -> impl Strategy<Value = ToHome> {
         (int(), int()).prop_map(|(pid, tid)| ToHome::ThreadExited { pid, tid }),
         (int(), int()).prop_map(|(pid, signal)| ToHome::StopSelf { pid, signal }),
         (int(), ".*").prop_map(|(pid, reason)| ToHome::Cannot { pid, reason }),
-        (int(), any::<u64>()).prop_map(|(pid, departure)| ToHome::Running { pid, departure }),
+        (int(), any::<u64>()).prop_map(|(pid, placement)| ToHome::Running { pid, placement }),
         any::<u64>().prop_map(|stream| ToHome::Recalled { stream }),
         (int(), any::<u64>()).prop_map(|(pid, stream)| ToHome::ReadOver { pid, stream }),
         (int(), ".*").prop_map(|(pid, text)| ToHome::Say { pid, text }),
@@ -212,7 +212,7 @@ fn numbers_of_messages_do_not_change() {
             pid,
             reason: String::new(),
         },
-        ToHome::Running { pid, departure: 7 },
+        ToHome::Running { pid, placement: 7 },
         ToHome::Statistics {
             pid,
             forwarded: Vec::new(),

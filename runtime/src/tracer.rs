@@ -283,7 +283,7 @@ impl Tracer {
                 }
                 self.host.tell_home(&ToHome::Running {
                     pid,
-                    departure: image.departure,
+                    placement: image.placement,
                 });
                 if image.departure != 0 {
                     let filler = body.userfault.map(|u| Filler::new(u, &image.later));

@@ -151,13 +151,13 @@ fn listen(job: &Job, host: &Arc<Host>, mut receiver: Receiver) {
                 native,
             }) => job.journal.called(pid, host.node, &forwarded, &native),
             Ok(ToHome::Ready { .. }) => {}
-            Ok(ToHome::Running { pid, departure }) => {
-                if job.body_runs(host, pid, departure) {
+            Ok(ToHome::Running { pid, placement }) => {
+                if job.body_runs(host, pid, placement) {
                     job.journal.running(pid);
                     let host = Arc::clone(host);
                     job.order(Order::Said {
                         host,
-                        message: ToHome::Running { pid, departure },
+                        message: ToHome::Running { pid, placement },
                     });
                 }
             }

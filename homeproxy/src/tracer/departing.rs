@@ -10,7 +10,6 @@
 //! was. Afterwards the image exists once, here, until the host fetches it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -265,7 +264,8 @@ impl Tracer {
         image
             .pending
             .retain(|signal| held & 1 << (signal.number().clamp(1, 64) - 1) == 0);
-        image.departure = self.job.departures.fetch_add(1, Ordering::SeqCst) + 1;
+        image.departure = self.job.next_placement();
+        image.placement = image.departure;
         let step = |doing| ImageError::step(doing, pid);
         let pidfd = pidfd::open(pid)
             .map_err(step("open the process"))
@@ -288,6 +288,7 @@ impl Tracer {
             pid,
             host: Arc::clone(to),
             pidfd,
+            placement: image.placement,
             places: Mutex::new(places.clone()),
             signals: 0.into(),
             parent: 0.into(),

@@ -42,8 +42,8 @@ impl Tracer {
             answer,
             ..
         } = returned;
-        let departure = self.job.departures.fetch_add(1, Ordering::SeqCst) + 1;
-        image.departure = departure;
+        let departure = self.job.next_placement();
+        (image.departure, image.placement) = (departure, departure);
         let held = old.waiting.set();
         image.held = held;
         let signals = self.tell_pending(to, &image);
@@ -55,6 +55,7 @@ impl Tracer {
             pid,
             host: Arc::clone(to),
             pidfd,
+            placement: departure,
             places: Mutex::new(lock(&old.places).clone()),
             signals: signals.into(),
             parent: 0.into(),

@@ -115,6 +115,7 @@ impl Tracer {
             _ => waiting::of_process(pid, false),
         };
         let waiting = Waiting::new(image.held);
+        image.placement = self.job.next_placement();
         let mut pages = Vec::with_capacity(image.page_bytes() as usize);
         capture::pages(&image, pid, &mut pages)?;
         self.job.mapped.offer(pid, &image);
@@ -138,6 +139,7 @@ impl Tracer {
             pid,
             host,
             pidfd,
+            placement: image.placement,
             places: Mutex::new(vec![place.clone()]),
             signals: 0.into(),
             parent: 0.into(),
