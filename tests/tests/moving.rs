@@ -39,11 +39,7 @@ fn to_and_fro_by_command() {
         moves(&pid, "2");
         stays(&pid, "2", "it is there already");
     }
-    stays(
-        &pid,
-        "7",
-        "there is no node 7; nodes of this job: 1 (home), 2",
-    );
+    stays(&pid, "7", "there is no node 7; nodes: 1 (home), 2");
     stays(&pid, "nowhere", "there is no node nowhere");
     stays("1", "home", "process 1 was not started by mosexec");
     assert_eq!(migrate(&["--job", &pid, "home"]), (Some(0), String::new()));
