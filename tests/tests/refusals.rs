@@ -27,7 +27,7 @@ fn a_node_that_does_not_exist() {
     );
     refused(
         &run(&mosexec(), &["--on", "2", "--", "true"]),
-        "--embedded N makes more",
+        "--embedded N makes",
     );
 }
 

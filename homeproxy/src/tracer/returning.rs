@@ -240,9 +240,6 @@ impl Tracer {
 
     /// A child of a deputy begins: with its parent's mask, which may be ours.
     pub(super) fn newborn_signals(&mut self, child: i32, pid: i32) -> Result<()> {
-        if self.expected.is_empty() {
-            return Ok(());
-        }
         let waiting = self.tracees.get(&child).and_then(|t| t.thread.as_ref());
         let mask = waiting.map_or(0, |t| t.deputy.waiting.set());
         ptrace::set_signal_mask(child, mask)?;
@@ -399,11 +396,14 @@ impl Tracer {
         thread.is_some_and(|thread| lock(&thread.deputy.image).is_some())
     }
 
-    /// The same, where its host may have made the body without our knowing: it has asked for nothing.
+    /// Whether a process has left another node and is not where it goes yet, as far as can be told:
+    /// its host may have made the body without our knowing, but that has asked for nothing.
     pub(super) fn has_not_begun(&self, pid: i32) -> bool {
         let thread = self.tracees.get(&pid).and_then(|t| t.thread.as_ref());
-        let begun = thread.is_some_and(|t| t.deputy.has_begun.load(Ordering::SeqCst));
-        self.has_image(pid) && !begun
+        thread.is_some_and(|thread| {
+            let begun = thread.deputy.has_begun.load(Ordering::SeqCst);
+            thread.deputy.is_on_its_way() && !begun
+        })
     }
 
     /// A host cannot run a process that was on its way there: it goes on here.
