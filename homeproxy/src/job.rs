@@ -175,7 +175,7 @@ pub(crate) struct DeputyThread {
     pub(crate) newborn_is_thread: AtomicBool,
     /// In a group-stop, as far as the tracer has heard.
     pub(crate) is_stopped: AtomicBool,
-    /// It is this deputy's no more: its process has gone on at home, or on another host.
+    /// It makes no calls of its body any more: that has gone on at home or on another host, or has ended.
     pub(crate) is_over: AtomicBool,
 }
 

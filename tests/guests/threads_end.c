@@ -32,7 +32,7 @@ static void *exit_with(void *code)
 static void *exit_thread_only(void *nothing)
 {
     /* Long enough for the main thread to end first, even if the process is moved meanwhile. */
-    pause_ms(300);
+    pause_ms(1500);
     syscall(SYS_exit, 77);
     return nothing;
 }

@@ -135,10 +135,9 @@ fn bytes_of_strangers_change_nothing() {
         b"HNMD\x01\0\x01\0",
     ] {
         let mut stream = TcpStream::connect(address).expect("a connection");
-        stream.write_all(bytes).expect("it takes some bytes");
-        stream
-            .shutdown(std::net::Shutdown::Write)
-            .expect("a connection");
+        // It may have been closed already.
+        let _ = stream.write_all(bytes);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
         let mut answer = Vec::new();
         // It may be reset.
         let _ = stream.read_to_end(&mut answer);
