@@ -203,9 +203,17 @@ impl Server<'_> {
     fn after(&self, frame: &Frame<'_>, thread: &DeputyThread) -> Result<(), End> {
         let count = frame.payload.first_chunk::<8>();
         let count = count.ok_or(End::Malformed("no count of words"))?;
-        // As long as its process is stopped, if need be.
+        // As long as its process is stopped, if need be; else words that are late for so long do not come,
+        // and it is better to go on than to wait for ever.
         while !thread.deputy.heeded.wait(u64::from_le_bytes(*count)) {
             if self.job.thread(thread.tid).is_none() {
+                break;
+            }
+            if !thread.is_stopped.load(Ordering::SeqCst) {
+                tracing::warn!(
+                    "process {}: words of another lane are missing",
+                    thread.deputy.pid
+                );
                 break;
             }
         }
