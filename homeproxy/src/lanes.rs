@@ -155,8 +155,11 @@ impl Server<'_> {
             self.thread = self.job.thread_at(self.host, bound_thread(frame));
             self.reading.leave();
             if let Some(thread) = self.thread.as_ref().filter(|t| t.deputy.waiting.set() != 0) {
-                // A child, which has its parent's signalfds.
-                waiting::watch(self.job, thread, &mut lock(&thread.slot));
+                // A child, which has its parent's signalfds. It may have ended already.
+                let mut slot = lock(&thread.slot);
+                if !thread.is_over.load(Ordering::SeqCst) {
+                    waiting::watch(self.job, thread, &mut slot);
+                }
             }
             return Ok(());
         }
