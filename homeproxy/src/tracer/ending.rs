@@ -124,7 +124,10 @@ impl Tracer {
 /// Lets an idle deputy end itself. A call that its body has made before it ended, and that comes only
 /// now, is not to take the place of that.
 fn post_ending(ending: Ending, pid: i32, thread: &DeputyThread, slot: &mut Slot) {
-    thread.is_over.store(true, Ordering::SeqCst);
+    // Of a thread that ends alone others still want to hear what its lane brings.
+    if !matches!(ending, Ending::Thread) {
+        thread.is_over.store(true, Ordering::SeqCst);
+    }
     let calls = ending_calls(ending, pid, thread, slot);
     slot.post(&calls);
 }
