@@ -102,6 +102,8 @@ pub(crate) struct Process {
     /// Number of the last signal from home that has been sent into the body.
     signals: Mutex<u64>,
     signals_changed: Condvar,
+    /// Held while a signal is sent into the body.
+    pub(crate) executing: Mutex<Executing>,
     /// What the guest's user has been told of this process.
     pub(crate) said: Mutex<HashSet<String>>,
     /// Its end is not to be told: it goes on elsewhere, or home knows.
@@ -123,6 +125,16 @@ pub(crate) struct Process {
     pub(crate) ahead: Arc<Descriptors>,
 }
 
+/// Threads that are in execve. Signals wait for what comes of it, as natively: what is sent into the
+/// body of a program that is replaced is lost.
+#[derive(Default)]
+pub(crate) struct Executing {
+    /// How many.
+    pub(crate) threads: u32,
+    /// Signals wait for them.
+    pub(crate) is_awaited: bool,
+}
+
 impl Process {
     pub(crate) fn new(
         pid: i32,
@@ -142,6 +154,7 @@ impl Process {
             held: AtomicU64::new(0),
             signals: Mutex::new(0),
             signals_changed: Condvar::new(),
+            executing: Mutex::default(),
             said: Mutex::default(),
             silent: AtomicBool::new(false),
             leaving: AtomicBool::new(false),

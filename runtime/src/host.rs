@@ -63,6 +63,9 @@ pub(crate) enum Order {
         received: Received,
         info: Option<SignalInfo>,
     },
+    /// A process (pid at home) has executed nothing: it gets the signals that have waited for that.
+    /// The sender is told when it has them.
+    Deliver { pid: i32, done: Sender<()> },
     /// Stop this thread (outer id) before its notification is answered, then
     /// tell the sender.
     Interrupt { outer: i32, done: Sender<()> },

@@ -731,6 +731,13 @@ impl Tracer {
                 let _ = ptrace::interrupt(outer);
                 let _ = done.send(());
             }
+            Order::Deliver { pid, done } => {
+                if let Some(process) = self.process(pid) {
+                    self.deliver_waiting(&process);
+                }
+                // Its thread may have been killed.
+                let _ = done.send(());
+            }
             Order::Discard { pid } => {
                 if let Some(process) = self.process(pid) {
                     let _ = ptrace::kill(process.outer, libc::SIGKILL);
@@ -789,13 +796,18 @@ impl Tracer {
     fn sent_by_home(&mut self, pid: i32, tid: i32, seq: u64, sent: Sent) {
         self.sent.insert(pid, seq);
         self.waiting.entry(pid).or_default().push((tid, sent));
-        match self.process(pid) {
-            Some(process) if !process.silent.load(Ordering::SeqCst) => {
-                self.deliver_waiting(&process);
-            }
+        let process = self.process(pid);
+        let Some(process) = process.filter(|process| !process.silent.load(Ordering::SeqCst)) else {
             // Its body is about to be made.
-            _ => {}
+            return;
+        };
+        let mut executing = lock(&process.executing);
+        if executing.threads > 0 {
+            executing.is_awaited = true;
+            // The result of the call must not wait for it.
+            return process.signal_sent(seq);
         }
+        self.deliver_waiting(&process);
     }
 
     /// Sends into the body what home has sent for the process.

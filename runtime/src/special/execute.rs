@@ -2,8 +2,8 @@
 //! scripts, permissions and the auxiliary vector are the kernel's business; the
 //! new image then comes back, or stays.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
 
 use abi::row::Row;
 use lane::Kind;
@@ -22,6 +22,34 @@ use crate::{observe, signals};
 const LITERAL: u64 = 0x1000;
 
 pub(super) fn execute(
+    worker: &mut Worker,
+    thread: &Arc<Thread>,
+    row: &'static Row,
+    args: &[u64; 6],
+) -> Verdict {
+    let process = &thread.process;
+    lock(&process.executing).threads += 1;
+    let verdict = execute_at_home(worker, thread, row, args);
+    if process.silent.load(Ordering::SeqCst) {
+        // They are for what it has executed.
+        return verdict;
+    }
+    let is_awaited = {
+        let mut executing = lock(&process.executing);
+        executing.threads -= 1;
+        executing.threads == 0 && std::mem::take(&mut executing.is_awaited)
+    };
+    if is_awaited {
+        let (done, delivered) = mpsc::channel();
+        let pid = process.pid;
+        worker.host.order(Order::Deliver { pid, done });
+        // Fails if the runtime ends.
+        let _ = delivered.recv();
+    }
+    verdict
+}
+
+fn execute_at_home(
     worker: &mut Worker,
     thread: &Arc<Thread>,
     row: &'static Row,
