@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::{Context, ensure};
 use cluster::load::NodeId;
 use lane::Secret;
-use ring::rand::{SecureRandom, SystemRandom};
+use lane::bytes::{from_hex, random_bytes, write_hex};
 use serde::{Deserialize, Serialize};
 use x25519_dalek::StaticSecret;
 
@@ -36,7 +36,7 @@ impl PublicKey {
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write_hex(&self.0, f)
     }
 }
 
@@ -71,7 +71,7 @@ impl NodeKey {
     /// # Errors
     /// The kernel has no random bytes to give.
     pub fn generate() -> anyhow::Result<NodeKey> {
-        Ok(NodeKey(StaticSecret::from(random()?)))
+        Ok(NodeKey(StaticSecret::from(random_bytes()?)))
     }
 
     /// The key that [`to_hex`](Self::to_hex) wrote.
@@ -118,26 +118,6 @@ impl fmt::Debug for NodeKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "NodeKey(of {})", self.public())
     }
-}
-
-/// 32 bytes from the kernel's random generator.
-pub(crate) fn random() -> anyhow::Result<[u8; 32]> {
-    let mut bytes = [0; 32];
-    let filled = SystemRandom::new().fill(&mut bytes);
-    ensure!(filled.is_ok(), "the kernel's random generator failed");
-    Ok(bytes)
-}
-
-fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 {
-        return None;
-    }
-    for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        let digit = |at: usize| char::from(digits[at]).to_digit(16);
-        *byte = u8::try_from(digit(0)? << 4 | digit(1)?).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ::local::connections::{Serving, serve_each};
 use ::local::daemon::{LINE_BYTES_MAX, Node, Reply, Request, Status};
 use anyhow::{Context, bail, ensure};
 use nix::sys::signal::{SigSet, Signal};
@@ -22,8 +23,13 @@ use crate::{Daemon, STACK_BYTES, config, lock, peers, placing};
 
 /// Longest time that a tool may take to say what it wants.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
-/// Questions that are answered at once.
-const CLIENTS_MAX: usize = 4096;
+/// Questions that are answered at once: a job asks one for each of its hosts as long as that runs.
+const CLIENTS: Serving = Serving {
+    name: "tool",
+    stack_bytes: STACK_BYTES,
+    at_once: 4096,
+    of_one_address: 4096,
+};
 /// Longest time for which an invitation is good.
 const INVITATION_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Time for others to hear that this node leaves.
@@ -109,30 +115,17 @@ fn await_signal(end: &End) {
 type End = std::sync::mpsc::Sender<()>;
 
 fn listen(daemon: &Arc<Daemon>, socket: &UnixListener, end: &End) {
-    let clients = Arc::new(());
-    for stream in socket.incoming() {
-        let Ok(stream) = stream else {
-            // Out of descriptors, mostly: some may come free.
-            thread::sleep(Duration::from_millis(20));
-            continue;
-        };
-        if Arc::strong_count(&clients) > CLIENTS_MAX {
-            continue;
-        }
-        let (daemon, client, end) = (Arc::clone(daemon), Arc::clone(&clients), end.clone());
-        let started = thread::Builder::new()
-            .name("tool".into())
-            .stack_size(STACK_BYTES)
-            .spawn(move || {
-                if let Err(error) = serve(&daemon, stream, &end) {
-                    tracing::debug!("a tool: {error:#}");
-                }
-                drop(client);
-            });
-        if let Err(error) = started {
-            tracing::warn!("no thread for a tool: {error}");
-        }
-    }
+    let (daemon, end) = (Arc::clone(daemon), end.clone());
+    serve_each(
+        socket.incoming(),
+        CLIENTS,
+        || true,
+        move |stream, _place| {
+            if let Err(error) = serve(&daemon, stream, &end) {
+                tracing::debug!("a tool: {error:#}");
+            }
+        },
+    );
 }
 
 fn serve(daemon: &Arc<Daemon>, mut stream: UnixStream, end: &End) -> anyhow::Result<()> {

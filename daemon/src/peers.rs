@@ -2,52 +2,43 @@
 
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use lane::Lane;
 use lane::setup::RuntimeSetup;
+use local::connections::{Serving, serve_each};
 
 use crate::members::{MEMBERS_MAX, Member, Membership, check_name};
 use crate::wire::{self, Answer, Id, Join, Joined, Question};
 use crate::{Daemon, STACK_BYTES, lock, runtimes, unix_seconds};
 
-/// Connections that are served at once. Strangers can use them up for
-/// [`lane::HANDSHAKE_TIMEOUT`]; jobs that run are not affected.
-const CONNECTIONS_MAX: usize = 1024;
+/// Connections that are served at once. Another node has one for each of its jobs that has guests here,
+/// as long as they are; a stranger is served for [`lane::HANDSHAKE_TIMEOUT`]. Jobs that run are not affected.
+const PEERS: Serving = Serving {
+    name: "peer",
+    stack_bytes: STACK_BYTES,
+    at_once: 4096,
+    of_one_address: 1024,
+};
 /// Longest time that an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves all who connect, each on a thread of its own.
 pub(crate) fn listen(daemon: &Arc<Daemon>, listener: &TcpListener) {
-    let open = Arc::new(());
-    for stream in listener.incoming() {
-        let Ok(stream) = stream else {
-            // Out of descriptors, mostly: some may come free.
-            thread::sleep(Duration::from_millis(20));
-            continue;
-        };
-        if Arc::strong_count(&open) > CONNECTIONS_MAX {
-            wire::refuse(&stream);
-            continue;
-        }
-        let (serving, counted) = (Arc::clone(daemon), Arc::clone(&open));
-        let started = thread::Builder::new()
-            .name("peer".into())
-            .stack_size(STACK_BYTES)
-            .spawn(move || {
-                let peer = stream.peer_addr();
-                if let Err(error) = serve(&serving, stream) {
-                    let peer = peer.map_or_else(|_| "?".to_owned(), |peer| peer.to_string());
-                    tracing::warn!("a connection from {peer} was refused: {error:#}");
-                }
-                drop(counted);
-            });
-        if let Err(error) = started {
-            tracing::warn!("no thread for a connection: {error}");
-        }
-    }
+    let daemon = Arc::clone(daemon);
+    serve_each(
+        listener.incoming(),
+        PEERS,
+        || true,
+        move |stream, _place| {
+            let peer = stream.peer_addr();
+            if let Err(error) = serve(&daemon, stream) {
+                let peer = peer.map_or_else(|_| "?".to_owned(), |peer| peer.to_string());
+                tracing::warn!("a connection from {peer} was refused: {error:#}");
+            }
+        },
+    );
 }
 
 fn serve(daemon: &Arc<Daemon>, mut stream: TcpStream) -> anyhow::Result<()> {
@@ -169,24 +160,10 @@ pub(crate) fn start(
     })?;
     ensure!(member.key != daemon.me, "node {name} is home");
     let lane = connect(daemon, &member)?;
-    let closer = lane.shutdown_handle()?;
-    let (mut sender, mut receiver) = lane.split()?;
     let setup = Box::new(setup);
-    wire::send(&mut sender, &Question::Start { setup })?;
-    let (done, answered) = std::sync::mpsc::channel();
-    thread::Builder::new()
-        .name("answer".into())
-        .stack_size(STACK_BYTES)
-        .spawn(move || {
-            let answer = wire::recv(&mut receiver);
-            // Nobody waits any more, otherwise.
-            let _ = done.send((answer, receiver));
-        })?;
-    let Ok((answer, receiver)) = answered.recv_timeout(ANSWER_TIMEOUT) else {
-        closer.close();
-        bail!("node {name} does not answer");
-    };
-    match answer.with_context(|| format!("ask node {name}"))? {
+    let asked = wire::ask_and_listen(lane, &Question::Start { setup }, ANSWER_TIMEOUT);
+    let (answer, receiver) = asked.with_context(|| format!("ask node {name}"))?;
+    match answer {
         Answer::Started => Ok(receiver),
         Answer::Refused(why) => bail!("node {name} takes no guests of this job: {why}"),
         _ => bail!("node {name} gives another answer"),

@@ -114,6 +114,6 @@ pub(crate) fn learn(
 /// A generator of random numbers that differ between daemons.
 pub(crate) fn random() -> anyhow::Result<Random> {
     let mut seed = [0; 8];
-    seed.copy_from_slice(&crate::identity::random()?[..8]);
+    seed.copy_from_slice(&lane::bytes::random_bytes()?[..8]);
     Ok(Random::new(u64::from_le_bytes(seed)))
 }

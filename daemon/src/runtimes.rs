@@ -1,19 +1,16 @@
 //! Runtimes that run here for jobs of other nodes.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr};
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use lane::setup::RuntimeSetup;
+use local::runtime;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
 use crate::wire::{self, Answer};
 use crate::{Daemon, lock};
-
-/// Longest log line that stays in one piece, in bytes.
-const LINE_BYTES_MAX: u64 = 64 * 1024;
 
 /// A runtime and for whom it runs.
 #[derive(Debug, Clone)]
@@ -32,8 +29,8 @@ pub(crate) fn start(
     home: &str,
     sender: &mut lane::Sender,
 ) -> anyhow::Result<()> {
-    let mut child = match launch(daemon, setup, home) {
-        Ok(child) => child,
+    let (mut child, log) = match launch(daemon, setup, home) {
+        Ok(launched) => launched,
         Err(error) => {
             daemon.event(&format!("no guests of {home} here: {error:#}"));
             return wire::send(sender, &Answer::Refused(format!("{error:#}")));
@@ -42,18 +39,11 @@ pub(crate) fn start(
     let pid = child.id();
     daemon.event(&format!("runtime {pid} runs guests of {home}"));
     let mut listening = wire::send(sender, &Answer::Started).is_ok();
-    if let Some(errors) = child.stderr.take() {
-        let mut errors = BufReader::new(errors);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let read = Read::take(&mut errors, LINE_BYTES_MAX).read_until(b'\n', &mut line);
-            if !matches!(read, Ok(1..)) {
-                break;
-            }
-            let text = String::from_utf8_lossy(&line).into_owned();
+    if let Some(log) = log {
+        runtime::each_line(log, |line| {
+            let text = String::from_utf8_lossy(line).into_owned();
             listening = listening && wire::send(sender, &Answer::Log(text)).is_ok();
-        }
+        });
     }
     let ended = child.wait();
     lock(&daemon.runtimes).retain(|running| running.pid != pid);
@@ -67,7 +57,11 @@ pub(crate) fn start(
 }
 
 /// Must run on a thread of its own, which gets the CPUs of guests: the runtime inherits them.
-fn launch(daemon: &Daemon, setup: &RuntimeSetup, home: &str) -> anyhow::Result<Child> {
+fn launch(
+    daemon: &Daemon,
+    setup: &RuntimeSetup,
+    home: &str,
+) -> anyhow::Result<(Child, Option<ChildStderr>)> {
     let guests = &daemon.config.guests;
     let mut runtimes = lock(&daemon.runtimes);
     ensure!(
@@ -87,23 +81,10 @@ fn launch(daemon: &Daemon, setup: &RuntimeSetup, home: &str) -> anyhow::Result<C
         }
         sched_setaffinity(Pid::from_raw(0), &set).context("give guests the CPUs of guests.cpus")?;
     }
-    let program = daemon.programs.join("homenode-runtime");
-    let mut child = Command::new(&program)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("start {}", program.display()))?;
+    let (child, log) = runtime::start(&daemon.programs, setup)?;
     runtimes.push(Running {
         pid: child.id(),
         home: home.to_owned(),
     });
-    drop(runtimes);
-    if let Some(mut input) = child.stdin.take() {
-        let mut line = serde_json::to_vec(setup)?;
-        line.push(b'\n');
-        // Fails if the runtime has ended already, which is noticed next.
-        let _ = input.write_all(&line);
-    }
-    Ok(child)
+    Ok((child, log))
 }

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use lane::Secret;
-
-use crate::identity::random;
+use lane::bytes::random_bytes;
 
 /// Most invitations that are open at once.
 const OPEN_MAX: usize = 1024;
@@ -78,7 +77,7 @@ impl Invitations {
             "{OPEN_MAX} invitations are open: wait until they are used or over"
         );
         let mut bytes = [0; BYTES];
-        bytes.copy_from_slice(&random()?[..BYTES]);
+        bytes.copy_from_slice(&random_bytes()?[..BYTES]);
         let token = Token(bytes);
         self.0.insert(token.id(), (token.clone(), now + valid));
         Ok(token)

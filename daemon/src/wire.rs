@@ -12,7 +12,7 @@
 //! out and ignore new ones.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -160,11 +160,6 @@ fn is_passing(error: &std::io::Error) -> bool {
     matches!(error.kind(), Interrupted | WouldBlock)
 }
 
-/// Drops a connection without a word.
-pub(crate) fn refuse(stream: &TcpStream) {
-    let _ = stream.shutdown(Shutdown::Both);
-}
-
 /// Sends one message.
 pub(crate) fn send<T: Serialize>(sender: &mut lane::Sender, message: &T) -> anyhow::Result<()> {
     let text = serde_json::to_vec(message)?;
@@ -193,16 +188,29 @@ pub(crate) fn ask<Q: Serialize, A: DeserializeOwned + Send + 'static>(
     question: &Q,
     limit: Duration,
 ) -> anyhow::Result<A> {
+    ask_and_listen(lane, question, limit).map(|(answer, _)| answer)
+}
+
+/// The same; more answers may follow, for which there is no limit.
+pub(crate) fn ask_and_listen<Q: Serialize, A: DeserializeOwned + Send + 'static>(
+    lane: Lane,
+    question: &Q,
+    limit: Duration,
+) -> anyhow::Result<(A, lane::Receiver)> {
     let closer = lane.shutdown_handle()?;
     let (mut sender, mut receiver) = lane.split()?;
     send(&mut sender, question)?;
-    let (done, answer) = std::sync::mpsc::channel();
+    let (done, answered) = std::sync::mpsc::channel();
     std::thread::Builder::new()
         .name("answer".into())
         .stack_size(crate::STACK_BYTES)
-        .spawn(move || done.send(recv(&mut receiver)))?;
-    match answer.recv_timeout(limit) {
-        Ok(answer) => answer,
+        .spawn(move || {
+            let answer = recv(&mut receiver);
+            // Nobody waits any more, otherwise.
+            let _ = done.send((answer, receiver));
+        })?;
+    match answered.recv_timeout(limit) {
+        Ok((answer, receiver)) => Ok((answer?, receiver)),
         Err(_) => {
             closer.close();
             bail!("no answer within {} s", limit.as_secs())

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use local::connections::{Serving, serve_each};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::{Deserialize, Serialize};
 
@@ -25,10 +26,15 @@ use crate::tracer::moving::Destination;
 const LINE_BYTES_MAX: u64 = 1 << 20;
 /// Longest time that a tool may take to say what it wants.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
-/// Tools that may ask at once.
-const CLIENTS_MAX: usize = 16;
 /// Stack of a tool's thread, in bytes.
 const STACK_BYTES: usize = 128 * 1024;
+/// Tools that may ask at once.
+const TOOLS: Serving = Serving {
+    name: "tool",
+    stack_bytes: STACK_BYTES,
+    at_once: 16,
+    of_one_address: 16,
+};
 
 /// What a tool wants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,31 +126,17 @@ pub(crate) fn start(job: &Arc<Job>) {
 }
 
 fn listen(job: &Arc<Job>, listener: &UnixListener) {
-    let clients = Arc::new(());
-    for stream in listener.incoming() {
-        let Ok(stream) = stream else {
-            // Out of descriptors, mostly: some may come free.
-            thread::sleep(Duration::from_millis(20));
-            continue;
-        };
-        if Arc::strong_count(&clients) > CLIENTS_MAX {
-            continue;
-        }
-        let (job, client) = (Arc::clone(job), Arc::clone(&clients));
-        let serve = move || {
+    let job = Arc::clone(job);
+    serve_each(
+        listener.incoming(),
+        TOOLS,
+        || true,
+        move |stream, _place| {
             if let Err(error) = serve(&job, stream) {
                 tracing::debug!("a tool: {error:#}");
             }
-            drop(client);
-        };
-        let started = thread::Builder::new()
-            .name("tool".into())
-            .stack_size(STACK_BYTES)
-            .spawn(serve);
-        if let Err(error) = started {
-            tracing::warn!("no thread for a tool: {error}");
-        }
-    }
+        },
+    );
 }
 
 fn serve(job: &Arc<Job>, mut stream: UnixStream) -> anyhow::Result<()> {

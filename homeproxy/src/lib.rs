@@ -30,7 +30,6 @@
 //! | `hosts/start.rs` | starting its runtime |
 //! | `hosts/accept.rs` | its connections |
 //! | `inspector.rs` | the lane on which home asks about bodies |
-//! | `seeded.rs` | numbers without pattern, for tests |
 //! | `requests.rs` | numbers of a lane's requests |
 //! | `readahead.rs` | files whose content is sent before the guest asks |
 //! | `leases.rs` | the leases that make this right |
@@ -57,7 +56,6 @@ mod proc_text;
 mod procfs;
 mod readahead;
 mod requests;
-mod seeded;
 pub mod setup;
 mod stats;
 mod tracer;

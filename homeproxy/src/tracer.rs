@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use cluster::random::Random;
 use image::capture::status_field;
 use image::deputy::point_at_slot;
 use image::unfinished::Shortenings;
@@ -30,7 +31,6 @@ use sys::ptrace::{self, Change, EVENT_STOP, options};
 use sys::{pidfd, stub};
 
 use crate::job::{Deputy, DeputyThread, GONE, Job, Order, lock};
-use crate::seeded::Seeded;
 use crate::setup::HOME_NODE;
 use crate::waiting::Waiting;
 use departing::Departing;
@@ -97,7 +97,7 @@ pub(crate) struct Tracer {
     /// How often all processes are moved, and when next.
     shuffle: Option<(Duration, Instant)>,
     /// Where to.
-    seeded: Seeded,
+    random: Random,
     /// A program has been placed.
     has_placed: bool,
     /// Details of signals that are kept while their process moves, by process and signal.
@@ -133,7 +133,7 @@ impl Tracer {
                 let interval = Duration::from_millis(ms);
                 (interval, Instant::now() + interval)
             }),
-            seeded: Seeded::new(setup.seed),
+            random: Random::new(setup.seed),
             has_placed: false,
             kept_details: HashMap::new(),
         };

@@ -112,18 +112,11 @@ pub(crate) fn of_process(pid: i32, timers: bool) -> u64 {
 
 /// Those that have to wait at home from this call on.
 pub(crate) fn wanted(call: &WireCall<'_>) -> u64 {
-    let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b));
-    let set = match i64::from(call.nr) {
-        libc::SYS_signalfd | libc::SYS_signalfd4 => call.input(1, 8).map_or(0, word),
-        // struct sigevent: a value, the signal, how it is sent.
-        libc::SYS_timer_create => match call.input(1, 16) {
-            Some(event) if word(&event[12..16]) == libc::SIGEV_NONE as u64 => 0,
-            Some(event) => bit(word(&event[8..12]) as i32),
-            None => bit(libc::SIGALRM),
-        },
-        _ => 0,
-    };
-    set & HELD_MAX
+    let nr = i64::from(call.nr);
+    match image::held::bytes_of(nr) {
+        0 => 0,
+        bytes => image::held::signals_of(nr, call.input(1, bytes)) & HELD_MAX,
+    }
 }
 
 fn bit(signal: i32) -> u64 {

@@ -7,6 +7,7 @@
 pub mod capture;
 pub mod deputy;
 pub mod files;
+pub mod held;
 pub mod inject;
 pub mod limits;
 pub mod maps;

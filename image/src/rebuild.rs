@@ -23,6 +23,7 @@ use sys::{memfd, pidfd, process, stub};
 use crate::ImageError;
 use crate::inject::syscall_instruction;
 use crate::remake::{BATCH_TIMEOUT, Maker, load_registers};
+use crate::restore::stands;
 use crate::schema::{Backing, Image, SignalAction, Thread};
 
 /// Slots and buffers of the window of an init and its bodies. A slot is in use
@@ -439,7 +440,13 @@ impl Builder {
             pid: image.pid,
             reason: "its address space has no system call instruction to borrow".into(),
         })?;
-        unmap_from_outside(pid, at, self.place, GEOMETRY.bytes() as u64)
+        let mut stops = Vec::new();
+        unmap_from_outside(pid, at, self.place, GEOMETRY.bytes() as u64, &mut stops)?;
+        for signal in stops {
+            // ESRCH: it has ended, which is seen next.
+            let _ = ptrace::kill(pid, signal);
+        }
+        Ok(())
     }
 }
 
@@ -453,52 +460,46 @@ fn start_stub(tid: i32, place: u64, slot: &Slot) -> Result<(), ImageError> {
 }
 
 /// Makes a stopped thread unmap something, by a borrowed `syscall` instruction
-/// at `at`.
+/// at `at`. Signals that it was about to get meanwhile are put to `stops`, to be sent again.
 pub(crate) fn unmap_from_outside(
     tid: i32,
     at: u64,
     start: u64,
     bytes: u64,
+    stops: &mut Vec<i32>,
 ) -> Result<(), ImageError> {
-    let step = |doing| ImageError::step(doing, tid);
-    let mut regs = ptrace::registers(tid).map_err(step("read the registers"))?;
+    let step = |source| ImageError::step("remove the window", tid)(source);
+    let mut regs = ptrace::registers(tid).map_err(step)?;
     regs.rip = at;
     regs.rax = libc::SYS_munmap as u64;
     regs.orig_rax = u64::MAX;
     regs.rdi = start;
     regs.rsi = bytes;
-    ptrace::set_registers(tid, &regs).map_err(step("remove the window"))?;
+    ptrace::set_registers(tid, &regs).map_err(step)?;
     // To the beginning of the call, and to its end. A step would end by a SIGTRAP that resets what the
     // program does with it where that is blocked.
     for _ in 0..2 {
         loop {
-            ptrace::resume_to_call_end(tid).map_err(step("remove the window"))?;
-            match ptrace::wait(tid, false).map_err(step("remove the window"))? {
+            ptrace::resume_to_call_end(tid).map_err(step)?;
+            match ptrace::wait(tid, false).map_err(step)? {
                 Some((_, Change::Signal(libc::SIGTRAP))) => break,
-                Some((_, Change::Event { .. })) => {}
+                Some((_, Change::Signal(signal))) => stops.push(signal),
                 Some((pid, change @ (Change::Exited(_) | Change::Killed { .. }))) => {
                     return Err(ImageError::Ended { pid, change });
                 }
-                other => {
-                    return Err(step("remove the window")(io::Error::other(format!(
-                        "{other:?}"
-                    ))));
-                }
+                Some((_, Change::Event { .. })) | None => {}
             }
         }
     }
-    let after = ptrace::registers(tid).map_err(step("read the registers"))?;
+    let after = ptrace::registers(tid).map_err(step)?;
     // Only from here a call that the registers tell of is made again.
-    ptrace::interrupt(tid).map_err(step("remove the window"))?;
-    ptrace::resume(tid, 0).map_err(step("remove the window"))?;
-    let stopped = ptrace::wait(tid, false).map_err(step("remove the window"))?;
-    if let Some((pid, change @ (Change::Exited(_) | Change::Killed { .. }))) = stopped {
-        return Err(ImageError::Ended { pid, change });
-    }
+    ptrace::interrupt(tid).map_err(step)?;
+    ptrace::resume(tid, 0).map_err(step)?;
+    while !stands(tid, ptrace::wait(tid, false).map_err(step)?, stops)? {}
     if after.rip == at + 2 && after.rax == 0 {
         return Ok(());
     }
-    Err(step("remove the window")(io::Error::other(format!(
+    Err(step(io::Error::other(format!(
         "result {}",
         after.rax as i64
     ))))

@@ -219,7 +219,7 @@ impl Returning<'_> {
             reason: "its address space has no system call instruction to borrow".into(),
         })?;
         for window in &self.windows {
-            unmap_from_outside(pid, at, *window, GEOMETRY.bytes() as u64)?;
+            unmap_from_outside(pid, at, *window, GEOMETRY.bytes() as u64, &mut stops)?;
         }
         for (own, thread) in self.threads.iter().zip(&image.threads) {
             load_registers(own.tid, thread)
@@ -240,31 +240,41 @@ pub fn stop(tid: i32, stops: &mut Vec<i32>) -> Result<(), ImageError> {
             ptrace::interrupt(tid).map_err(step("stop a thread"))?;
             change = ptrace::wait(tid, false).map_err(step("stop a thread"))?;
         }
-        match change {
-            Some((
-                _,
-                Change::Event {
-                    event: EVENT_STOP,
-                    signal,
-                },
-            )) => {
-                if signal != libc::SIGTRAP {
-                    stops.push(signal);
-                }
-                return Ok(());
-            }
-            Some((pid, change @ (Change::Exited(_) | Change::Killed { .. }))) => {
-                return Err(ImageError::Ended { pid, change });
-            }
-            Some((_, change)) => {
-                if let Change::Signal(signal) = change {
-                    stops.push(signal);
-                }
-                ptrace::resume(tid, 0).map_err(step("stop a thread"))?;
-            }
-            None => {}
+        if stands(tid, change, stops)? {
+            return Ok(());
         }
     }
+}
+
+/// Whether that is the stop of a thread that was told to; else it is sent on. A signal that it was
+/// about to get is put to the others.
+pub(crate) fn stands(
+    tid: i32,
+    change: Option<(i32, Change)>,
+    stops: &mut Vec<i32>,
+) -> Result<bool, ImageError> {
+    match change {
+        Some((
+            _,
+            Change::Event {
+                event: EVENT_STOP,
+                signal,
+            },
+        )) => {
+            if signal != libc::SIGTRAP {
+                stops.push(signal);
+            }
+            return Ok(true);
+        }
+        Some((pid, change @ (Change::Exited(_) | Change::Killed { .. }))) => {
+            return Err(ImageError::Ended { pid, change });
+        }
+        Some((_, Change::Signal(signal))) => stops.push(signal),
+        Some((_, Change::Event { .. })) => {}
+        None => return Ok(false),
+    }
+    ptrace::resume(tid, 0).map_err(ImageError::step("stop a thread", tid))?;
+    Ok(false)
 }
 
 /// A pair of sockets in the deputy. Returns a duplicate of the first, and the

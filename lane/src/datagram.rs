@@ -13,9 +13,10 @@
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Salt};
 
+use crate::bytes::random_bytes;
 use crate::error::LaneError;
 use crate::frame::{TAG_BYTES, VERSION};
-use crate::secret::{Secret, random_bytes};
+use crate::secret::Secret;
 
 /// By how many bytes a sealed datagram is longer than what it says.
 pub const SEAL_BYTES: usize = NONCE_LEN + TAG_BYTES;

@@ -17,11 +17,12 @@ use std::time::{Duration, Instant};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::bytes::random_bytes;
 use crate::error::LaneError;
 use crate::frame::{MAGIC, VERSION};
 use crate::receiver::Receiver;
 use crate::seal::Keys;
-use crate::secret::{Secret, random_bytes};
+use crate::secret::Secret;
 use crate::sender::Sender;
 
 /// Time a connection may take from its first byte until both sides have proved the secret; also

@@ -19,6 +19,7 @@
 //! | file | concept |
 //! |---|---|
 //! | `frame.rs` | header, kinds, limits |
+//! | `bytes.rs` | random bytes, and keys as text |
 //! | `secret.rs` | the job's secret |
 //! | `handshake.rs` | hellos, proof of the secret, version check |
 //! | `seal.rs` | keys and nonces of one direction |
@@ -35,6 +36,7 @@
 //! This crate knows no system call, interprets no payload and starts no thread.
 
 pub mod ahead;
+pub mod bytes;
 pub mod control;
 pub mod datagram;
 mod error;

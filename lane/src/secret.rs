@@ -2,8 +2,7 @@
 
 use std::{fmt, io};
 
-use ring::rand::{SecureRandom, SystemRandom};
-
+use crate::bytes::{from_hex, random_bytes, write_hex};
 use crate::error::LaneError;
 
 /// 32 random bytes that every lane of one job is proved and encrypted with; or every connection
@@ -34,26 +33,18 @@ impl Secret {
     /// # Errors
     /// [`LaneError::Refused`] for anything else; the text is not part of the message.
     pub fn from_hex(text: &str) -> Result<Secret, LaneError> {
-        const WRONG: LaneError = LaneError::Refused("a secret is 64 hexadecimal digits");
-        let mut bytes = [0; 32];
-        if text.len() != 2 * bytes.len() {
-            return Err(WRONG);
+        match from_hex(text) {
+            Some(bytes) => Ok(Secret(bytes)),
+            None => Err(LaneError::Refused("a secret is 64 hexadecimal digits")),
         }
-        for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let digit = |at: usize| char::from(digits[at]).to_digit(16).ok_or(WRONG);
-            *byte = u8::try_from(digit(0)? << 4 | digit(1)?).map_err(|_| WRONG)?;
-        }
-        Ok(Secret(bytes))
     }
 
     /// 64 lower-case hexadecimal digits.
     pub fn to_hex(&self) -> String {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digit = |value: u8| char::from(DIGITS[usize::from(value & 15)]);
-        self.0
-            .iter()
-            .flat_map(|byte| [digit(byte >> 4), digit(*byte)])
-            .collect()
+        let mut text = String::with_capacity(2 * self.0.len());
+        // A string takes everything.
+        let _ = write_hex(&self.0, &mut text);
+        text
     }
 }
 
@@ -61,15 +52,6 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
-    }
-}
-
-/// 32 bytes from the kernel's random generator.
-pub(crate) fn random_bytes() -> io::Result<[u8; 32]> {
-    let mut bytes = [0; 32];
-    match SystemRandom::new().fill(&mut bytes) {
-        Ok(()) => Ok(bytes),
-        Err(_) => Err(io::Error::other("the kernel's random generator failed")),
     }
 }
 

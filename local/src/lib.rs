@@ -1,10 +1,15 @@
-//! What programs on one node say to each other about the cluster, over Unix sockets.
+//! What programs of one node have in common: what they say to each other about the cluster, and how
+//! they start runtimes and serve connections.
 //!
 //! | file | concept |
 //! |---|---|
 //! | `daemon.rs` | what tools and jobs ask the node daemon |
 //! | `place.rs` | where its socket is |
+//! | `runtime.rs` | starting a runtime |
+//! | `connections.rs` | a thread for each connection, within bounds |
 #![forbid(unsafe_code)]
 
+pub mod connections;
 pub mod daemon;
 pub mod place;
+pub mod runtime;

@@ -3,23 +3,25 @@
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-use std::time::Duration;
 
 use lane::control::{ToHome, decode};
 use lane::pages::Opening;
 use lane::{Kind, Lane, Receiver, Sender};
+use local::connections::{Place, Serving, serve_each};
 
 use super::host::Host;
 use crate::job::{Job, Order};
 use crate::lanes::{self, LANE_STACK_BYTES};
 use crate::pages;
 
-/// How long it is waited for descriptors to come free.
-const PAUSE: Duration = Duration::from_millis(20);
-/// Connections that may be under way to become lanes. Anybody on this machine
-/// may try; only who knows the secret succeeds.
-const GREETINGS_MAX: usize = 64;
+/// Connections that may be under way to become lanes. Anybody who reaches this machine may try; only
+/// who knows the secret succeeds.
+const GREETINGS: Serving = Serving {
+    name: "lane",
+    stack_bytes: LANE_STACK_BYTES,
+    at_once: 1024,
+    of_one_address: 64,
+};
 /// Lanes that one host of a job may hold open: one for each thread of its guests, two more for each
 /// process whose pages follow it, and spare ones. With 32 Ki threads on the machine (kernel.pid_max as
 /// it mostly is) there are at most half as many of guests: each takes a lane's thread and a deputy's.
@@ -47,35 +49,22 @@ impl Drop for Open {
 /// Takes the host's connections until it is lost, each on a thread of its own; no more than
 /// `lanes_max` become lanes.
 pub(crate) fn accept(job: &Arc<Job>, host: &Arc<Host>, lanes_max: usize) {
-    let greetings = Arc::new(());
     let open = Arc::new(AtomicUsize::new(0));
-    for stream in host.listener.incoming() {
-        if host.is_lost() {
-            return;
-        }
-        let Ok(stream) = stream else {
-            // Out of descriptors, mostly: some may come free.
-            thread::sleep(PAUSE);
-            continue;
-        };
-        if Arc::strong_count(&greetings) > GREETINGS_MAX {
-            continue;
-        }
+    let serve = {
         let (job, host) = (Arc::clone(job), Arc::clone(host));
-        let greeting = Arc::clone(&greetings);
-        let counted = Arc::clone(&open);
-        let started = thread::Builder::new()
-            .name("lane".into())
-            .stack_size(LANE_STACK_BYTES)
-            .spawn(move || {
-                if let Some((lane, _open)) = admit(&host, stream, greeting, counted, lanes_max) {
-                    greet(&job, &host, lane);
-                }
-            });
-        if let Err(error) = started {
-            tracing::warn!("no thread for a lane: {error}");
+        move |stream, greeting| {
+            let counted = Arc::clone(&open);
+            if let Some((lane, _open)) = admit(&host, stream, greeting, counted, lanes_max) {
+                greet(&job, &host, lane);
+            }
         }
-    }
+    };
+    serve_each(
+        host.listener.incoming(),
+        GREETINGS,
+        || !host.is_lost(),
+        serve,
+    );
 }
 
 /// Makes a connection a lane. Only who knows the secret counts, and is told of in the log if there
@@ -83,7 +72,7 @@ pub(crate) fn accept(job: &Arc<Job>, host: &Arc<Host>, lanes_max: usize) {
 fn admit(
     host: &Host,
     stream: TcpStream,
-    greeting: Arc<()>,
+    greeting: Place,
     open: Arc<AtomicUsize>,
     lanes_max: usize,
 ) -> Option<((Sender, Receiver), Open)> {

@@ -1,22 +1,21 @@
 //! Starting a runtime: on this machine, or on another by the node daemons.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::Child;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Context;
 use lane::setup::RuntimeSetup;
 use local::daemon::{Client, Request};
+use local::runtime::{self, LINE_BYTES_MAX};
 
 use crate::job::lock;
 use crate::lanes::LANE_STACK_BYTES;
 
 /// Longest time that its last log lines may take after the job.
 const LOG_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest log line that stays in one piece, in bytes.
-const LINE_BYTES_MAX: u64 = 64 * 1024;
 
 /// A runtime that has been started and told what to do. It says by its control lane that it is ready.
 pub(super) struct Runtime {
@@ -40,20 +39,8 @@ pub(super) fn by_daemon(node: &str, told: RuntimeSetup) -> anyhow::Result<Runtim
 
 /// Starts the runtime of a node of a private cluster: another process on this machine.
 pub(super) fn on_this_machine(programs: &str, told: &RuntimeSetup) -> anyhow::Result<Runtime> {
-    let program = format!("{programs}/homenode-runtime");
-    let mut child = Command::new(&program)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("start {program} for node {}", told.node))?;
-    if let Some(mut input) = child.stdin.take() {
-        let mut line = serde_json::to_vec(told)?;
-        line.push(b'\n');
-        // Fails if the runtime has ended already, which is noticed next.
-        let _ = input.write_all(&line);
-    }
-    let errors: Box<dyn Read + Send> = match child.stderr.take() {
+    let (child, errors) = runtime::start(Path::new(programs), told)?;
+    let errors: Box<dyn Read + Send> = match errors {
         Some(errors) => Box::new(errors),
         None => Box::new(std::io::empty()),
     };
@@ -127,7 +114,7 @@ impl Lines {
 }
 
 impl Log {
-    fn of(runtime: Box<dyn Read + Send>) -> anyhow::Result<Log> {
+    fn of(log: Box<dyn Read + Send>) -> anyhow::Result<Log> {
         let (end, ended) = mpsc::channel();
         let lines = Arc::new(Mutex::new(Lines::default()));
         let taking = Arc::clone(&lines);
@@ -135,16 +122,7 @@ impl Log {
             .name("log".into())
             .stack_size(LANE_STACK_BYTES)
             .spawn(move || {
-                let mut from = BufReader::new(runtime);
-                let mut line = Vec::new();
-                loop {
-                    line.clear();
-                    let read = Read::take(&mut from, LINE_BYTES_MAX).read_until(b'\n', &mut line);
-                    if !matches!(read, Ok(1..)) {
-                        break;
-                    }
-                    lock(&taking).take(&line);
-                }
+                runtime::each_line(log, |line| lock(&taking).take(line));
                 lock(&taking).has_ended = true;
                 // Nobody waits any more.
                 let _ = end.send(());

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
+use cluster::random::below;
+
 use super::Tracer;
 use crate::hosts::Host;
 
@@ -116,7 +118,7 @@ impl Tracer {
             if others.is_empty() {
                 continue;
             }
-            let to = others[self.seeded.below(others.len())];
+            let to = others[below(&mut self.random, others.len())];
             if let Err(why) = self.start_move(pid, to) {
                 tracing::debug!("process {pid} is not shuffled: {why}");
             }

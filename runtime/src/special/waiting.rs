@@ -62,22 +62,16 @@ fn is_cpu_clock(clock: i32) -> bool {
 
 /// Which signals a call is about that has succeeded.
 fn wanted(thread: &Thread, row: &Row, args: &[u64; 6]) -> u64 {
+    let nr = i64::from(row.nr);
     let mut bytes = [0; 16];
-    let read = |bytes: &mut [u8]| thread.memory().read(args[1], bytes).is_ok();
-    let word = |bytes: &[u8]| bytes.iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b));
-    let signal = match i64::from(row.nr) {
-        libc::SYS_timer_create if args[1] == 0 => libc::SIGALRM as u64,
-        libc::SYS_timer_create if read(&mut bytes) => match word(&bytes[12..]) as i32 {
-            libc::SIGEV_NONE => 0,
-            _ => word(&bytes[8..12]),
-        },
-        _ if read(&mut bytes[..8]) => return word(&bytes[..8]),
-        _ => 0,
-    };
-    if (1..=64).contains(&signal) {
-        1 << (signal - 1)
-    } else {
-        0
+    let bytes = &mut bytes[..image::held::bytes_of(nr)];
+    if args[1] == 0 {
+        return image::held::signals_of(nr, None);
+    }
+    match thread.memory().read(args[1], bytes) {
+        Ok(()) => image::held::signals_of(nr, Some(bytes)),
+        // Another thread has taken it away meanwhile.
+        Err(_) => 0,
     }
 }
 
