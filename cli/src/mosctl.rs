@@ -183,8 +183,13 @@ fn init(cli: &Cli, config: &Config, new: &New) -> anyhow::Result<()> {
         key: key.public(),
         address: address.map(|address| (address, config.listen.port()).into()),
     }]);
-    State::at(&config.state).create(&key, &members)?;
-    start(cli, config, new)?;
+    let state = State::at(&config.state);
+    state.create(&key, &members)?;
+    if let Err(error) = start(cli, config, new) {
+        // As if it had not been tried; what mosd has logged stays.
+        state.remove()?;
+        return Err(error);
+    }
     println!("Node {name} is a cluster of its own. `mosctl invite` lets another join.");
     Ok(())
 }
@@ -215,7 +220,8 @@ fn join(cli: &Cli, config: &Config, token: &str, address: &str, new: &New) -> an
     let mut members = Members::default();
     members.merge(entries);
     state.create(&key, &members)?;
-    start(cli, config, new)?;
+    start(cli, config, new)
+        .context("the node has joined, but its daemon does not run; mend this and start mosd")?;
     let count = members.present().count();
     println!("Node {name} has joined; the cluster has {count} nodes.");
     Ok(())

@@ -22,7 +22,7 @@ use lane::datagram::DatagramKey;
 use tokio::time::{Instant as Moment, sleep_until};
 
 use crate::identity::PublicKey;
-use crate::measure::{Meter, memory};
+use crate::measure::{Memory, Meter, memory};
 use crate::members::Member;
 use crate::{Daemon, STACK_BYTES, lock, peers, placing, unix_seconds};
 
@@ -48,8 +48,6 @@ pub(crate) struct View {
     pub(crate) loads: HashMap<NodeId, (Load, Instant)>,
     /// This node's own.
     pub(crate) own: Option<Load>,
-    /// Processes that want its cores, as it believes itself (see [`Damped::local`]).
-    pub(crate) local: f64,
 }
 
 /// The driver of one node's gossip.
@@ -63,6 +61,8 @@ struct Gossip {
     /// `None` until this node knows its own address.
     membership: Option<Membership>,
     meter: Meter,
+    /// As it was in the last step.
+    memory: Memory,
     damped: Damped,
     seq: u64,
     keys: HashMap<NodeId, Keys>,
@@ -105,6 +105,7 @@ impl Gossip {
             board: Board::new(me, WINDOW, true),
             membership: None,
             meter: Meter::new(daemon.config.guests.cpus.clone()),
+            memory: memory(),
             damped: Damped::default(),
             // Vectors of a later life are newer.
             seq: unix_seconds() << 20,
@@ -338,14 +339,13 @@ impl Gossip {
         let wanting = self.meter.sample(&runtimes);
         self.damped.measure(wanting.all);
         let own = self.vector(wanting.all - wanting.guests);
-        let mut view = lock(&self.daemon.view);
-        view.own = Some(own);
-        view.local = self.damped.local();
+        lock(&self.daemon.view).own = Some(own);
         own
     }
 
     /// Once a second: tells some others what is known.
     async fn step(&mut self, own: Load) {
+        self.memory = memory();
         let mut vectors: Vec<Aged> = Vec::new();
         self.board.tell(own, self.now(), &mut vectors);
         if let Ok(datagrams) = wire::loads(&vectors) {
@@ -377,7 +377,7 @@ impl Gossip {
 
     fn vector(&mut self, own: f64) -> Load {
         self.seq += 1;
-        let memory = memory();
+        let memory = self.memory;
         let guests = lock(&self.daemon.runtimes).len() as u32;
         Load {
             node: self.me,

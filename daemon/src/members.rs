@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::PublicKey;
 
-/// Most entries of a list, those of nodes that have left included.
-pub const MEMBERS_MAX: usize = 16 * 1024;
+/// Most entries of a list, those of nodes that have left included: the whole list, at most 320 bytes
+/// for each as JSON, fits a message between daemons.
+pub const MEMBERS_MAX: usize = 6000;
 /// Longest name in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
 

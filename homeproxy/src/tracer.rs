@@ -274,6 +274,7 @@ impl Tracer {
             return;
         };
         if tracee.pid == tid {
+            self.kept_details.retain(|(pid, _), _| *pid != tid);
             self.job.mapped.release_of(tid);
             self.job.journal.ended(tid, status);
             self.expected.remove(&tid);

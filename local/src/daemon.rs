@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -9,12 +10,17 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use cluster::load::Load;
 use lane::setup::RuntimeSetup;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, setsockopt, socket, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
 use serde::{Deserialize, Serialize};
 
 use crate::place::sockets;
 
 /// Longest request or reply in bytes.
 pub const LINE_BYTES_MAX: u64 = 8 << 20;
+
+/// Longest time for a daemon to take a connection; also for each part of a request.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A question to the daemon of this node.
 #[derive(Debug, Serialize, Deserialize)]
@@ -150,7 +156,7 @@ impl Client {
     pub fn connect() -> anyhow::Result<Client> {
         let paths = sockets()?;
         for path in &paths {
-            match UnixStream::connect(path) {
+            match connect(path) {
                 Ok(stream) => return Ok(Client(stream)),
                 Err(error) if is_absent(&error) => {}
                 Err(error) => {
@@ -174,7 +180,7 @@ impl Client {
     /// # Errors
     /// It does not answer.
     pub fn at(path: &Path) -> std::io::Result<Client> {
-        UnixStream::connect(path).map(Client)
+        connect(path).map(Client)
     }
 
     /// The same, but an answer that takes longer than `limit` is an error.
@@ -238,6 +244,17 @@ impl Client {
             _ => bail!("the node daemon gives another reply"),
         }
     }
+}
+
+/// Connects, but does not wait for ever for a daemon that stands still: the limit for sending holds for
+/// connecting too (unix(7), SO_SNDTIMEO).
+fn connect(path: &Path) -> std::io::Result<UnixStream> {
+    let kind = SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, kind, None)?;
+    let limit = TimeVal::milliseconds(CONNECT_TIMEOUT.as_millis() as i64);
+    setsockopt(&socket, sockopt::SendTimeout, &limit)?;
+    nix::sys::socket::connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(UnixStream::from(socket))
 }
 
 fn is_absent(error: &std::io::Error) -> bool {

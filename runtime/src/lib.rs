@@ -18,6 +18,8 @@
 //! | `helpers.rs` | threads that wait at home on the tracer's behalf |
 //! | `births.rs` | the clone family at the body's end |
 //! | `tracer.rs` | the one thread that traces the bodies |
+//! | `tracer/births.rs` | the clone family: home forks first, then the body |
+//! | `tracer/delivering.rs` | signals on their way into bodies |
 //! | `tracer/leaving.rs` | bodies on their way home |
 
 mod births;
