@@ -175,7 +175,7 @@ pub(crate) struct DeputyThread {
     pub(crate) newborn_is_thread: AtomicBool,
     /// In a group-stop, as far as the tracer has heard.
     pub(crate) is_stopped: AtomicBool,
-    /// It makes no calls of its body any more: that has gone on at home or on another host, or has ended.
+    /// It is this deputy's no more: its process has gone on at home, or on another host.
     pub(crate) is_over: AtomicBool,
 }
 
@@ -367,6 +367,19 @@ impl DeputyThread {
         while deputy.is_withheld.load(Ordering::SeqCst) && since.elapsed() < WITHHELD_MAX {
             thread::sleep(WITHHELD_LOOK);
         }
+    }
+
+    /// Its slot, for the thread of a lane. What was posted there without waiting is over: the end of its
+    /// memory, or its own.
+    pub(crate) fn own_slot(&self) -> MutexGuard<'_, Slot> {
+        let slot = lock(&self.slot);
+        slot.wait(None);
+        slot
+    }
+
+    /// It has ended, or its program was replaced by another thread's: it makes no call any more.
+    pub(crate) fn abandon(&self) {
+        self.place.window.abandon(self.slot_index, GONE);
     }
 
     /// Ends the call under way, if any, with `result`, since the thread will not.

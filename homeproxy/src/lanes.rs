@@ -11,7 +11,6 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
-use std::time::Duration;
 
 use abi::wire::{EXEC_WIRE_BYTES_MAX, WireCall};
 use image::deputy::{GEOMETRY, PLACES, WINDOW_STRIDE, WINDOWS_MAX, raise_limits};
@@ -43,8 +42,6 @@ const WORDS_BYTES_MAX: usize = 4096;
 const LOWEST_RESULT: i64 = -4095;
 /// The kernel's code for a call that is made again, whatever comes in between.
 const ERESTARTNOINTR: i64 = -513;
-/// How often a waiting lane looks whether its deputy still exists.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What ends a lane.
 enum End {
@@ -155,11 +152,8 @@ impl Server<'_> {
             self.thread = self.job.thread_at(self.host, bound_thread(frame));
             self.reading.leave();
             if let Some(thread) = self.thread.as_ref().filter(|t| t.deputy.waiting.set() != 0) {
-                // A child, which has its parent's signalfds. It may have ended already.
-                let mut slot = lock(&thread.slot);
-                if !thread.is_over.load(Ordering::SeqCst) {
-                    waiting::watch(self.job, thread, &mut slot);
-                }
+                // A child, which has its parent's signalfds.
+                waiting::watch(self.job, thread, &mut thread.own_slot());
             }
             return Ok(());
         }
@@ -206,17 +200,9 @@ impl Server<'_> {
     fn after(&self, frame: &Frame<'_>, thread: &DeputyThread) -> Result<(), End> {
         let count = frame.payload.first_chunk::<8>();
         let count = count.ok_or(End::Malformed("no count of words"))?;
-        // As long as its process is stopped, if need be; else words that are late for so long do not come,
-        // and it is better to go on than to wait for ever.
+        // As long as its process is stopped, if need be.
         while !thread.deputy.heeded.wait(u64::from_le_bytes(*count)) {
             if self.job.thread(thread.tid).is_none() {
-                break;
-            }
-            if !thread.is_stopped.load(Ordering::SeqCst) {
-                tracing::warn!(
-                    "process {}: words of another lane are missing",
-                    thread.deputy.pid
-                );
                 break;
             }
         }
@@ -253,7 +239,7 @@ impl Server<'_> {
             return self.answer(frame, result, Some(thread));
         }
         thread.begins();
-        let mut slot = lock(&thread.slot);
+        let mut slot = thread.own_slot();
         if thread.is_over.load(Ordering::SeqCst) {
             return self.answer(frame, GONE, None);
         }
@@ -326,7 +312,7 @@ impl Server<'_> {
         let call = WireCall::parse(frame.payload).map_err(|e| End::Malformed(e.0))?;
         let is_thread = call.args[0] & libc::CLONE_THREAD as u64 != 0;
         thread.begins();
-        let mut slot = lock(&thread.slot);
+        let mut slot = thread.own_slot();
         if thread.is_over.load(Ordering::SeqCst) {
             return self.answer(frame, GONE, None);
         }
@@ -346,15 +332,7 @@ impl Server<'_> {
 
     /// The image of a process that has just executed a program, then its pages.
     fn image(&mut self, frame: &Frame<'_>, thread: &DeputyThread) -> Result<(), End> {
-        // Its memory has been dropped by a batch that may still be under way.
-        let mut slot = lock(&thread.slot);
-        while !slot.wait(Some(LOOK_INTERVAL)) {
-            if self.job.thread(thread.tid).is_none() {
-                break;
-            }
-        }
-        waiting::watch(self.job, thread, &mut slot);
-        drop(slot);
+        waiting::watch(self.job, thread, &mut thread.own_slot());
         let Some(captured) = lock(&thread.deputy.image).clone() else {
             return self.answer(frame, GONE, Some(thread));
         };

@@ -202,7 +202,7 @@ impl Stream {
     /// after. The deputy stops for it before it executes another call, so that
     /// the content is told with the number of that signal.
     fn is_in_order(&self, thread: &DeputyThread) -> bool {
-        let result = lock(&thread.slot).call(Call::new(libc::SYS_getpid, &[]));
+        let result = thread.own_slot().call(Call::new(libc::SYS_getpid, &[]));
         waiting::look(&self.job, &thread.deputy);
         // A process that has ended meanwhile has given its leases back before.
         result >= LOWEST_RESULT && self.job.thread(thread.tid).is_some()
@@ -283,7 +283,7 @@ fn advance(thread: &DeputyThread, fd: i32, bytes: u64) {
     if moved.is_err() {
         // The process's leader has ended before its other threads.
         let args = [fd as u64, bytes, libc::SEEK_CUR as u64];
-        let moved = lock(&thread.slot).call(Call::new(libc::SYS_lseek, &args));
+        let moved = thread.own_slot().call(Call::new(libc::SYS_lseek, &args));
         if moved < 0 {
             // It has just been killed.
             tracing::debug!("move the position of descriptor {fd} by {bytes}: {moved}");

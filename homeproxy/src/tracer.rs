@@ -30,7 +30,7 @@ use lane::control::ToHost;
 use sys::ptrace::{self, Change, EVENT_STOP, options};
 use sys::{pidfd, stub};
 
-use crate::job::{Deputy, DeputyThread, GONE, Job, Order, lock};
+use crate::job::{Deputy, DeputyThread, Job, Order, lock};
 use crate::setup::HOME_NODE;
 use crate::waiting::Waiting;
 use departing::Departing;
@@ -291,7 +291,7 @@ impl Tracer {
         }
         if let Some(thread) = tracee.thread {
             lock(&self.job.threads).remove(&tid);
-            thread.finish(GONE);
+            thread.abandon();
             if tracee.pid == tid {
                 self.job.leases.release_of(tid);
                 thread.deputy.host.tell(&ToHost::Kill { pid: tid });

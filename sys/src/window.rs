@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -64,10 +64,13 @@ impl Call {
     }
 }
 
+/// Most slots of a window.
+pub const SLOTS_MAX: usize = 64;
+
 /// Sizes of a window.
 #[derive(Debug, Clone, Copy)]
 pub struct Geometry {
-    /// Slots, at most 64.
+    /// Slots, at most [`SLOTS_MAX`].
     pub slots: usize,
     /// Data area of each, in bytes, a multiple of 4096.
     pub data_bytes: usize,
@@ -88,6 +91,8 @@ pub struct Window {
     start: NonNull<u8>,
     geometry: Geometry,
     free: Mutex<u64>,
+    /// Results of all requests in slots whose threads are gone; 0: it is not.
+    gone: [AtomicI64; SLOTS_MAX],
 }
 
 // SAFETY: the mapping lives as long as the `Window` and is only accessed
@@ -119,10 +124,10 @@ impl Window {
         let start = NonNull::new(start.cast::<u8>())
             .ok_or_else(|| io::Error::other("the kernel mapped the window at address 0"))?;
         let code = stub::code();
-        assert!(code.len() <= PAGE_BYTES && geometry.slots <= 64);
+        assert!(code.len() <= PAGE_BYTES && geometry.slots <= SLOTS_MAX);
         // SAFETY: the mapping is at least a page long and the stub fits.
         unsafe { std::ptr::copy_nonoverlapping(code.as_ptr(), start.as_ptr(), code.len()) };
-        let free = if geometry.slots == 64 {
+        let free = if geometry.slots == SLOTS_MAX {
             u64::MAX
         } else {
             (1 << geometry.slots) - 1
@@ -131,6 +136,7 @@ impl Window {
             start,
             geometry,
             free: Mutex::new(free),
+            gone: [const { AtomicI64::new(0) }; SLOTS_MAX],
         }))
     }
 
@@ -150,6 +156,7 @@ impl Window {
         drop(free);
         self.word(index, 0).store(0, Ordering::SeqCst);
         self.word(index, DONE).store(0, Ordering::SeqCst);
+        self.gone[index].store(0, Ordering::SeqCst);
         Some(Slot {
             window: Arc::clone(self),
             index,
@@ -194,6 +201,12 @@ impl Window {
         done.store(request, Ordering::SeqCst);
         // A failed wake-up means that nobody waits yet; they will see `done`.
         let _ = futex::wake(done, 1);
+    }
+
+    /// The same, and for all requests to come: the thread is gone for good. `result` is not 0.
+    pub fn abandon(&self, index: usize, result: i64) {
+        self.gone[index].store(result, Ordering::SeqCst);
+        self.finish(index, result);
     }
 
     /// Number of the last request posted in slot `index`.
@@ -277,6 +290,11 @@ impl Slot {
         let word = self.window.word(self.index, 0);
         word.store(self.request, Ordering::SeqCst);
         let _ = futex::wake(word, 1);
+        // Looked at only now: who abandons the slot finishes what was posted before.
+        let gone = self.window.gone[self.index].load(Ordering::SeqCst);
+        if gone != 0 {
+            self.window.finish(self.index, gone);
+        }
     }
 
     /// Waits until the batch is over, awake at first if that has paid lately.

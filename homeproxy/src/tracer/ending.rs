@@ -1,7 +1,5 @@
 //! Ends of bodies: a deputy ends in the same way as its body.
 
-use std::sync::atomic::Ordering;
-
 use sys::ptrace;
 use sys::stub;
 use sys::window::{Call, Slot};
@@ -48,7 +46,8 @@ impl Tracer {
         if let Ok(mut slot) = thread.slot.try_lock()
             && !thread.place.window.is_busy(thread.slot_index)
         {
-            post_ending(ending, pid, &thread, &mut slot);
+            let calls = ending_calls(ending, pid, &thread, &mut slot);
+            slot.post(&calls);
             return Ok(());
         }
         tracee.ending = Some(ending);
@@ -81,7 +80,8 @@ impl Tracer {
                 }
                 match thread.slot.try_lock() {
                     Ok(mut slot) => {
-                        post_ending(ending, pid, thread, &mut slot);
+                        let calls = ending_calls(ending, pid, thread, &mut slot);
+                        slot.post(&calls);
                     }
                     // Its lane is about to let go of the slot.
                     Err(_) => self.job.order(Order::End {
@@ -112,24 +112,14 @@ impl Tracer {
         }
         match thread.slot.try_lock() {
             Ok(mut slot) => {
-                post_ending(Ending::Thread, tid, &thread, &mut slot);
+                let calls = ending_calls(Ending::Thread, tid, &thread, &mut slot);
+                slot.post(&calls);
             }
             // Its lane is about to let go of the slot: the last answer is sent.
             Err(_) => self.job.order(Order::EndThread { tid }),
         }
         Ok(())
     }
-}
-
-/// Lets an idle deputy end itself. A call that its body has made before it ended, and that comes only
-/// now, is not to take the place of that.
-fn post_ending(ending: Ending, pid: i32, thread: &DeputyThread, slot: &mut Slot) {
-    // Of a thread that ends alone others still want to hear what its lane brings.
-    if !matches!(ending, Ending::Thread) {
-        thread.is_over.store(true, Ordering::SeqCst);
-    }
-    let calls = ending_calls(ending, pid, thread, slot);
-    slot.post(&calls);
 }
 
 /// Calls by which an idle deputy ends itself. A signal that it ignores has

@@ -13,7 +13,7 @@ use sys::ptrace::{self, options};
 use super::{Result, Tracer, home_options};
 use crate::best;
 use crate::hosts::Host;
-use crate::job::{Captured, Contents, Deputy, DeputyThread, EXECUTED, GONE, Place, STAYS, lock};
+use crate::job::{Captured, Contents, Deputy, DeputyThread, EXECUTED, Place, STAYS, lock};
 use crate::procfs::OpenFiles;
 use crate::setup::HOME_NODE;
 use crate::waiting::{self, Waiting};
@@ -74,7 +74,7 @@ impl Tracer {
             if let Some(thread) = self.tracees.remove(&tid).and_then(|t| t.thread) {
                 lock(&self.job.threads).remove(&tid);
                 if tid != former {
-                    thread.finish(GONE);
+                    thread.abandon();
                 }
             }
         }
