@@ -328,6 +328,10 @@ pub(crate) struct Reader {
     lane_told: Arc<AtomicU64>,
     /// Those on other lanes that home has heard of before what comes next here.
     ordered: u64,
+    /// A stream that home and others have ended while a call was under way here, which home has to be
+    /// told before it is asked for another. Not earlier: it would be heard only when the call is over,
+    /// and who waits for all words of the process would wait for that.
+    owed: Option<Arc<Stream>>,
 }
 
 /// A stream that home has not ended yet.
@@ -348,7 +352,7 @@ struct Reading {
 impl Drop for Reading {
     fn drop(&mut self) {
         self.stream.end();
-        self.stream.tell();
+        self.stream.tell_on_lane(false);
         lock(&self.streams.by_number).remove(&self.stream.number);
         let process = &self.stream.process;
         let mut streams = lock(&process.streams);
@@ -360,6 +364,7 @@ impl Drop for Reading {
 impl Reader {
     /// The number that goes home in a frame of [`Kind::After`], if one must.
     pub(crate) fn unordered(&mut self, of: &Arc<Descriptors>) -> Option<u64> {
+        self.tell_owed();
         if !self
             .process
             .as_ref()
@@ -438,8 +443,16 @@ impl Reader {
         })
     }
 
-    /// Ends the stream, and forgets it if home has ended it, too.
+    /// Tells home what it is owed; no call is under way.
+    fn tell_owed(&mut self) {
+        if let Some(stream) = self.owed.take() {
+            stream.tell();
+        }
+    }
+
+    /// Ends the stream, and forgets it if home has ended it, too. No call is under way.
     fn stop(&mut self) {
+        self.tell_owed();
         let Some(reading) = &mut self.reading else {
             return;
         };
@@ -457,6 +470,7 @@ impl Reader {
         let Some(reading) = self.reading.take() else {
             return;
         };
+        self.owed = Some(Arc::clone(&reading.stream));
         let consumed = lock(&reading.stream.state).consumed;
         self.pattern.learn(consumed, reading.end);
         // A file that is written or that home does not send is left alone.
@@ -657,6 +671,7 @@ pub(crate) fn note(worker: &Worker, thread: &Thread, row: &Row, args: &[u64; 6],
 
 /// Asks home to send what follows.
 fn start(streams: &Arc<Streams>, link: &mut crate::link::Link, thread: &Thread, fd: i32) {
+    link.reader.tell_owed();
     let process = &thread.process.ahead;
     // Until it is in the list: who shares the descriptor must find the stream.
     let private = lock(&process.private);
