@@ -12,6 +12,8 @@ pub(crate) struct Circumstances {
     pub(crate) is_stopped: bool,
     /// The body waits in a call that the deputy executes.
     pub(crate) waits_at_home: bool,
+    /// It is about to run, or is in a call that is on its way from or to home.
+    pub(crate) runs: bool,
 }
 
 /// Fields of `/proc/PID/stat` (proc_pid_stat(5), counted from 1) that are the
@@ -66,7 +68,7 @@ fn state(deputy: char, body: Option<(char, u64)>, known: Circumstances) -> char 
     if known.is_stopped {
         return 'T';
     }
-    if known.is_reader {
+    if known.is_reader || known.runs && deputy != 'Z' {
         return 'R';
     }
     match body {
@@ -202,6 +204,10 @@ mod tests {
             waits_at_home: true,
             ..plain
         };
+        let on_its_way = Circumstances {
+            runs: true,
+            ..plain
+        };
         let waiting = Circumstances {
             waits_at_home: true,
             ..plain
@@ -221,6 +227,9 @@ mod tests {
             ('t', Some(('D', 1)), waiting, 'S'),
             ('t', None, plain, 'S'),
             ('Z', None, plain, 'Z'),
+            ('S', None, on_its_way, 'R'),
+            ('S', Some(('S', 1)), on_its_way, 'R'),
+            ('Z', None, on_its_way, 'Z'),
         ];
         for (deputy, body, known, shown) in cases {
             assert_eq!(

@@ -350,12 +350,21 @@ impl Open {
             }
         };
         let (deputy, is_stopped) = self.deputys_text()?;
+        let answer = asked
+            .as_ref()
+            .map(|(answer, _)| *answer)
+            .unwrap_or_default();
+        let at_home = &self.subject.place;
+        let is_executed = at_home.window.is_busy(self.subject.slot_index);
         let circumstances = Circumstances {
             is_reader: thread.tid == self.subject.tid,
             is_stopped,
-            waits_at_home: asked
-                .as_ref()
-                .is_some_and(|(answer, _)| answer.waits_at_home),
+            waits_at_home: answer.waits_at_home,
+            runs: match answer.waits_at_home {
+                true => !is_executed,
+                // Its body is not there yet, or any more.
+                false => answer.is_calling || answer.errno == libc::ESRCH,
+            },
         };
         let body = asked.filter(|(answer, _)| answer.errno == 0);
         let body = body.map(|(_, text)| String::from_utf8_lossy(&text).into_owned());
