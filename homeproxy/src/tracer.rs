@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use cluster::random::Random;
 use image::capture::status_field;
+use image::cut;
 use image::deputy::point_at_slot;
 use image::unfinished::Shortenings;
 use lane::control::ToHost;
@@ -451,7 +452,17 @@ impl Tracer {
             Some(request) if thread.is_executing(request) => {
                 self.interrupt_call(tid, &thread, request)?;
             }
-            _ => {}
+            // Stopped for something that the guest does not see.
+            _ => {
+                let mut regs = ptrace::registers(tid)?;
+                let offset = regs.rip.wrapping_sub(thread.place.address);
+                if offset == stub::calling_offset() && was_cut(tid, &regs) {
+                    regs.rip -= 2;
+                    regs.rax = regs.orig_rax;
+                    regs.orig_rax = u64::MAX;
+                    ptrace::set_registers(tid, &regs)?;
+                }
+            }
         }
         ptrace::resume(tid, 0)
     }
@@ -468,6 +479,11 @@ impl Tracer {
                 if result == ERESTART_RESTARTBLOCK {
                     regs.rax = ERESTARTNOHAND as u64;
                 }
+                regs.orig_rax = u64::MAX;
+                return ptrace::set_registers(tid, &regs);
+            }
+            if was_cut(tid, &regs) {
+                regs.rax = ERESTARTNOINTR as u64;
                 regs.orig_rax = u64::MAX;
                 return ptrace::set_registers(tid, &regs);
             }
@@ -646,6 +662,12 @@ impl Tracer {
             Err(_) => tracing::error!("{text}"),
         }
     }
+}
+
+/// Whether a deputy's thread was stopped in a call that is to be made again from its start.
+fn was_cut(tid: i32, regs: &ptrace::Registers) -> bool {
+    let args = [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
+    cut::was_cut(tid, regs.orig_rax as i64, &args, regs.rax as i64)
 }
 
 /// Tracing options of a process that runs at home.

@@ -5,6 +5,7 @@
 //! the stub of another node. All of it runs on the tracer's thread.
 
 pub mod capture;
+pub mod cut;
 pub mod deputy;
 pub mod files;
 pub mod held;

@@ -18,6 +18,7 @@ use sys::ptrace::{self, Registers};
 use sys::vm;
 
 use crate::capture::from_words;
+use crate::cut::was_cut;
 use crate::schema::Thread;
 use crate::socket_limit::{Direction, Limited, Socket};
 use crate::vectors::{Read, Vectors};
@@ -444,10 +445,11 @@ pub fn will_call(thread: &Thread, nr: i64) -> bool {
     u32::try_from(nr).is_ok_and(|nr| is_about_to_call(&from_words(&thread.registers), nr))
 }
 
+const ERESTARTNOINTR: i64 = -513;
+
 /// Whether a thread with these registers was interrupted in a write of which a
 /// part is written: then it is made to stand before the call again.
 fn stand_before_write(tid: i32, regs: &mut Registers) -> Option<Unfinished> {
-    const ERESTARTNOINTR: i64 = -513;
     let nr = u32::try_from(regs.orig_rax).ok()?;
     let unfinished = of_write(nr, &arguments(regs), regs.rax as i64, &memory_of(tid))?;
     regs.rax = ERESTARTNOINTR as u64;
@@ -640,6 +642,14 @@ impl Shortenings {
         if let Some(write) = stand_before_write(tid, &mut regs) {
             ptrace::set_registers(tid, &regs)?;
             unfinished = Some(write);
+        } else if was_cut(
+            tid,
+            regs.orig_rax as i64,
+            &arguments(&regs),
+            regs.rax as i64,
+        ) {
+            regs.rax = ERESTARTNOINTR as u64;
+            ptrace::set_registers(tid, &regs)?;
         }
         Ok(unfinished)
     }
