@@ -12,7 +12,7 @@ pub(crate) struct Circumstances {
     pub(crate) is_stopped: bool,
     /// The body waits in a call that the deputy executes.
     pub(crate) waits_at_home: bool,
-    /// It is about to run, or is in a call that is on its way from or to home.
+    /// It is about to run, or in a call that is on its way between here and its host.
     pub(crate) runs: bool,
 }
 

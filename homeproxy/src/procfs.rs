@@ -363,7 +363,7 @@ impl Open {
             runs: match answer.waits_at_home {
                 true => !is_executed,
                 // Its body is not there yet, or any more.
-                false => answer.is_calling || answer.errno == libc::ESRCH,
+                false => answer.errno == libc::ESRCH,
             },
         };
         let body = asked.filter(|(answer, _)| answer.errno == 0);

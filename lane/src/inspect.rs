@@ -168,8 +168,6 @@ pub struct Answer {
     pub errno: i32,
     /// Whether the thread waits in a call that home executes.
     pub waits_at_home: bool,
-    /// Whether it stands in a call that is taken care of here: natively it would run.
-    pub is_calling: bool,
     /// Bytes that follow, or that were written.
     pub bytes: u64,
 }
@@ -178,23 +176,18 @@ pub struct Answer {
 #[repr(C)]
 struct AnswerBytes {
     errno: I32,
-    flags: U32,
+    waits_at_home: U32,
     bytes: U64,
 }
-
-const WAITS_AT_HOME: u32 = 1;
-const IS_CALLING: u32 = 2;
 
 const _: () = assert!(size_of::<AnswerBytes>() == 16);
 
 impl Answer {
     /// Appends the encoded answer to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let flag = |is_set: bool, flag| if is_set { flag } else { 0 };
-        let flags = flag(self.waits_at_home, WAITS_AT_HOME) | flag(self.is_calling, IS_CALLING);
         let encoded = AnswerBytes {
             errno: self.errno.into(),
-            flags: flags.into(),
+            waits_at_home: u32::from(self.waits_at_home).into(),
             bytes: self.bytes.into(),
         };
         out.extend_from_slice(encoded.as_bytes());
@@ -212,8 +205,7 @@ impl Answer {
         }
         let answer = Answer {
             errno: raw.errno.get(),
-            waits_at_home: raw.flags.get() & WAITS_AT_HOME != 0,
-            is_calling: raw.flags.get() & IS_CALLING != 0,
+            waits_at_home: raw.waits_at_home.get() != 0,
             bytes: raw.bytes.get(),
         };
         Ok((answer, rest))

@@ -65,7 +65,6 @@ fn answer(host: &Host, question: &Question, data: &[u8]) -> (Answer, Vec<u8>) {
     let waits_at_home = thread
         .as_ref()
         .is_some_and(|thread| lock(&thread.state).request.is_some());
-    let is_calling = thread.as_ref().is_some_and(|thread| is_notified(thread)) && !waits_at_home;
     let done = match &thread {
         Some(thread) => carry_out(host, thread, question, data),
         None => Err(io::Error::from_raw_os_error(libc::ESRCH)),
@@ -78,18 +77,9 @@ fn answer(host: &Host, question: &Question, data: &[u8]) -> (Answer, Vec<u8>) {
     let answer = Answer {
         errno,
         waits_at_home,
-        is_calling,
         bytes,
     };
     (answer, text)
-}
-
-/// Whether a thread waits for what becomes of its notification. Where the kernel does not say where
-/// threads wait, it is taken to sleep.
-fn is_notified(thread: &Thread) -> bool {
-    let path = format!("/proc/{}/wchan", thread.outer);
-    let place = fs::read_to_string(path).unwrap_or_default();
-    place.starts_with("seccomp_do_user_notification")
 }
 
 enum Done {

@@ -26,7 +26,7 @@ use sys::window::Slot;
 
 use super::{Result, Tracer, home_options};
 use crate::hosts::Host;
-use crate::job::{Contents, DeputyThread, Returned, lock};
+use crate::job::{Contents, DeputyThread, Order, Returned, lock};
 
 /// All that can be, but SIGCONT, and those by which a terminal stops who is not
 /// in the foreground: blocked, they are an error of the call.
@@ -297,6 +297,12 @@ impl Tracer {
         if !current.is_some_and(|thread| Arc::ptr_eq(&thread.deputy, &returned.deputy)) {
             // Fails if its lane is gone.
             let _ = returned.answer.send(Err("it has gone on since".to_owned()));
+            return Ok(());
+        }
+        let is_newborn = |tid: &i32| self.tracees.get(tid).is_some_and(|t| t.newborn);
+        if self.threads_of(pid).iter().any(is_newborn) {
+            // It does not serve its slot yet: first its birth.
+            self.job.order(Order::Return(Box::new(returned)));
             return Ok(());
         }
         let to = self.expected.get(&pid).and_then(|e| e.to.clone());
