@@ -83,6 +83,8 @@ pub(crate) struct Returned {
     pub(crate) deputy: Arc<Deputy>,
     pub(crate) image: Image,
     pub(crate) pages: Vec<u8>,
+    /// When it was all here.
+    pub(crate) since: Instant,
     /// Told whether it goes on elsewhere.
     pub(crate) answer: Sender<Result<(), String>>,
 }

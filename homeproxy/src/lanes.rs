@@ -8,9 +8,10 @@
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
+use std::sync::{Arc, MutexGuard};
+use std::time::Instant;
 
 use abi::wire::{EXEC_WIRE_BYTES_MAX, WireCall};
 use image::deputy::{GEOMETRY, PLACES, WINDOW_STRIDE, WINDOWS_MAX, raise_limits};
@@ -266,8 +267,7 @@ impl Server<'_> {
                 result
             }
         };
-        let answered = self.answer_call(frame, thread, &call, result, &mut slot);
-        drop(slot);
+        let answered = self.answer_call(frame, thread, &call, result, slot);
         if result == EXECUTED {
             // The process has a new thread object, window and slot.
             self.thread = self.job.thread_at(self.host, thread.deputy.pid);
@@ -292,7 +292,7 @@ impl Server<'_> {
         thread: &DeputyThread,
         call: &WireCall<'_>,
         result: i64,
-        slot: &mut Slot,
+        mut slot: MutexGuard<'_, Slot>,
     ) -> Result<(), End> {
         let signals = thread.deputy.signals.load(Ordering::SeqCst);
         let out = self.sender.begin();
@@ -301,6 +301,8 @@ impl Server<'_> {
         if !call.wants_own_mapping() {
             call.collect(result, slot.data(), out);
         }
+        // First: who has the answer may leave with the next frame.
+        drop(slot);
         Ok(self
             .sender
             .send(Kind::Result, frame.lease_epoch, frame.request)?)
@@ -327,7 +329,7 @@ impl Server<'_> {
         *lock(&thread.newborn) = Some(newborn);
         let result = execute(self.job, thread, &mut slot, &call, frame.request);
         *lock(&thread.newborn) = None;
-        self.answer_call(frame, thread, &call, result, &mut slot)
+        self.answer_call(frame, thread, &call, result, slot)
     }
 
     /// The image of a process that has just executed a program, then its pages.
@@ -360,6 +362,7 @@ impl Server<'_> {
             deputy: Arc::clone(&thread.deputy),
             image,
             pages,
+            since: Instant::now(),
             answer,
         })));
         // The tracer ends with the job.

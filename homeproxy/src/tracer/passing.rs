@@ -15,7 +15,7 @@ use lane::control::ToHost;
 use sys::ptrace;
 use sys::window::Slot;
 
-use super::returning::Signals;
+use super::returning::{IN_A_CALL, Signals};
 use super::{Result, Tracer};
 use crate::hosts::Host;
 use crate::job::{Captured, Contents, Deputy, DeputyThread, Returned, lock};
@@ -23,18 +23,23 @@ use crate::waiting::Waiting;
 
 impl Tracer {
     /// Its image is here, and it goes on to `to`.
-    pub(super) fn pass_on(&mut self, returned: Returned, to: &Arc<Host>) -> Result<()> {
+    pub(super) fn pass_on(
+        &mut self,
+        returned: Returned,
+        to: &Arc<Host>,
+        threads: &[Arc<DeputyThread>],
+        slots: Vec<MutexGuard<'_, Slot>>,
+    ) -> Result<()> {
         let pid = returned.pid;
-        let prepared = self.may_pass(&returned, to);
-        let (threads, pidfd) = match prepared {
-            Ok(prepared) => prepared,
-            Err(reason) => {
-                let remains = self.remains(pid, &reason);
-                // Fails if its lane is gone: so will be the body.
-                let _ = returned.answer.send(Err(reason));
-                return remains;
-            }
+        let pidfd = match self.may_pass(&returned, to, threads) {
+            Ok(pidfd) => pidfd,
+            Err(reason) => return self.refuse(returned, reason),
         };
+        for thread in threads {
+            // A lane that waits for its slot sees it.
+            thread.is_over.store(true, Ordering::SeqCst);
+        }
+        drop(slots);
         let Returned {
             deputy: old,
             mut image,
@@ -105,13 +110,13 @@ impl Tracer {
         last
     }
 
-    /// Makes the deputy ready to be another host's: its threads in the image's order, which no lane
-    /// uses any more.
+    /// Whether the deputy can be another host's; its own handle of the process then.
     fn may_pass(
         &self,
         returned: &Returned,
         to: &Host,
-    ) -> std::result::Result<(Vec<Arc<DeputyThread>>, OwnedFd), String> {
+        threads: &[Arc<DeputyThread>],
+    ) -> std::result::Result<OwnedFd, String> {
         to.check()?;
         let pid = returned.pid;
         if !self.expected.get(&pid).is_some_and(|e| e.recalled()) {
@@ -120,25 +125,11 @@ impl Tracer {
         if !returned.image.later.is_empty() {
             return Err("its memory is not all there".to_owned());
         }
-        let threads = self
-            .image_threads(pid, &returned.image)
-            .map_err(|error| error.to_string())?;
-        let slots: Vec<MutexGuard<'_, Slot>> = threads
-            .iter()
-            .map(|thread| thread.slot.try_lock())
-            .collect::<std::result::Result<_, _>>()
-            .map_err(|_| "one of its threads is in a call".to_owned())?;
         let busy = |thread: &Arc<DeputyThread>| thread.place.window.is_busy(thread.slot_index);
         if threads.iter().any(busy) {
-            return Err("one of its threads is in a call".to_owned());
+            return Err(IN_A_CALL.to_owned());
         }
         let pidfd = returned.deputy.pidfd.try_clone();
-        let pidfd = pidfd.map_err(|error| error.to_string())?;
-        for thread in &threads {
-            // A lane that waits for its slot sees it.
-            thread.is_over.store(true, Ordering::SeqCst);
-        }
-        drop(slots);
-        Ok((threads, pidfd))
+        pidfd.map_err(|error| error.to_string())
     }
 }

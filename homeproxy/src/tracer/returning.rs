@@ -15,7 +15,8 @@ use std::fs::File;
 use std::mem;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use image::restore::{self, Returning};
 use image::unfinished;
@@ -32,6 +33,12 @@ use crate::job::{Contents, DeputyThread, Order, Returned, lock};
 /// in the foreground: blocked, they are an error of the call.
 const HELD_SIGNALS: u64 =
     !(1 << (libc::SIGTTIN - 1) | 1 << (libc::SIGTTOU - 1) | 1 << (libc::SIGCONT - 1));
+
+pub(super) const IN_A_CALL: &str = "one of its threads is in a call";
+/// Longest time that a lane may hold a slot of a process that has left its host.
+const LET_GO_MAX: Duration = Duration::from_secs(2);
+/// How often it is looked meanwhile.
+const LET_GO_LOOK: Duration = Duration::from_micros(50);
 
 /// Where the memory of a process is that is to be made of its deputy.
 #[derive(Clone, Copy)]
@@ -305,15 +312,41 @@ impl Tracer {
             self.job.order(Order::Return(Box::new(returned)));
             return Ok(());
         }
+        let threads = match self.image_threads(pid, &returned.image) {
+            Ok(threads) => threads,
+            Err(error) => return self.refuse(returned, error.to_string()),
+        };
+        let Some(slots) = take_slots(&threads) else {
+            if returned.since.elapsed() > LET_GO_MAX {
+                return self.refuse(returned, IN_A_CALL.to_owned());
+            }
+            // A lane that has just answered, or that drops what was kept, is about to let go.
+            thread::sleep(LET_GO_LOOK);
+            self.job.order(Order::Return(Box::new(returned)));
+            return Ok(());
+        };
         let to = self.expected.get(&pid).and_then(|e| e.to.clone());
         match to {
-            Some(to) => self.pass_on(returned, &to),
-            None => self.come_home(returned),
+            Some(to) => self.pass_on(returned, &to, &threads, slots),
+            None => self.come_home(returned, &threads, slots),
         }
     }
 
+    /// It stays with its host.
+    pub(super) fn refuse(&mut self, returned: Returned, reason: String) -> Result<()> {
+        let remains = self.remains(returned.pid, &reason);
+        // Fails if its lane is gone: so will be the body.
+        let _ = returned.answer.send(Err(reason));
+        remains
+    }
+
     /// It goes on at home.
-    fn come_home(&mut self, returned: Returned) -> Result<()> {
+    fn come_home(
+        &mut self,
+        returned: Returned,
+        threads: &[Arc<DeputyThread>],
+        slots: Vec<MutexGuard<'_, Slot>>,
+    ) -> Result<()> {
         let Returned {
             pid,
             image,
@@ -321,9 +354,9 @@ impl Tracer {
             answer,
             ..
         } = returned;
-        let made = self.restore(pid, &image, Memory::Sent(&pages));
-        let (threads, stops) = match made {
-            Ok(made) => made,
+        let made = self.restore(pid, &image, Memory::Sent(&pages), threads, slots);
+        let stops = match made {
+            Ok(stops) => stops,
             Err(error) => {
                 let ended = end_seen(&error);
                 let reason = match error {
@@ -341,7 +374,7 @@ impl Tracer {
         };
         // First: the body must be gone before the process makes others.
         let _ = answer.send(Ok(()));
-        self.go_on_here(pid, &image, pages.len() as u64, &threads, stops);
+        self.go_on_here(pid, &image, pages.len() as u64, threads, stops);
         Ok(())
     }
 
@@ -456,7 +489,14 @@ impl Tracer {
             Contents::Bytes(pages) => Memory::Sent(pages),
             Contents::Kept => Memory::Kept,
         };
-        match self.restore(pid, image, memory) {
+        let threads = self.image_threads(pid, image);
+        let made = threads.and_then(|threads| {
+            let slots = take_slots(&threads);
+            let slots = slots.ok_or_else(|| ImageError::Refused(IN_A_CALL.to_owned()))?;
+            let stops = self.restore(pid, image, memory, &threads, slots)?;
+            Ok((threads, stops))
+        });
+        match made {
             Ok((threads, stops)) => {
                 self.go_on_here(pid, image, image.page_bytes(), &threads, stops);
                 Ok(())
@@ -472,25 +512,21 @@ impl Tracer {
         }
     }
 
-    /// Makes the process. Its threads are stopped then.
+    /// Makes the process of its deputy's `threads`, in the image's order. They are stopped then.
     fn restore(
         &mut self,
         pid: i32,
         image: &Image,
         memory: Memory<'_>,
-    ) -> std::result::Result<(Vec<Arc<DeputyThread>>, Vec<i32>), ImageError> {
+        threads: &[Arc<DeputyThread>],
+        mut slots: Vec<MutexGuard<'_, Slot>>,
+    ) -> std::result::Result<Vec<i32>, ImageError> {
         let refuse = |why: &str| ImageError::Refused(why.to_owned());
         if !self.expected.get(&pid).is_some_and(Expected::recalled) {
             return Err(refuse("it was not recalled"));
         }
-        let threads = self.image_threads(pid, image)?;
         let deputy = &threads[0].deputy;
         let windows = lock(&deputy.places).iter().map(|p| p.address).collect();
-        let mut slots: Vec<MutexGuard<'_, Slot>> = threads
-            .iter()
-            .map(|thread| thread.slot.try_lock())
-            .collect::<std::result::Result<_, _>>()
-            .map_err(|_| refuse("one of its threads is in a call"))?;
         let mut returning = Returning {
             threads: threads
                 .iter()
@@ -525,12 +561,12 @@ impl Tracer {
             let _ = ptrace::kill(pid, libc::SIGKILL);
         })?;
         drop(returning);
-        for thread in &threads {
+        for thread in threads {
             // A lane that waits for its slot sees it.
             thread.is_over.store(true, Ordering::SeqCst);
         }
         drop(slots);
-        Ok((threads, stops))
+        Ok(stops)
     }
 
     /// The deputy's threads in the image's order: what a host says is input.
@@ -563,6 +599,12 @@ impl Tracer {
         };
         image.files.iter().map(find).collect()
     }
+}
+
+/// The slots of all threads, unless a lane holds one.
+fn take_slots(threads: &[Arc<DeputyThread>]) -> Option<Vec<MutexGuard<'_, Slot>>> {
+    let taken = threads.iter().map(|thread| thread.slot.try_lock().ok());
+    taken.collect()
 }
 
 /// A thread's end that was seen on the way, and that nobody else will see.
