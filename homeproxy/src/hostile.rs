@@ -90,6 +90,7 @@ fn job_with(mapped: Mapped, lanes_max: usize) -> Served {
         image: Mutex::new(None),
         has_begun: false.into(),
         is_withheld: false.into(),
+        is_leaving: false.into(),
         proc_files: Default::default(),
         heeded: Default::default(),
         kept: Default::default(),

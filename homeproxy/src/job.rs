@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 use image::Image;
 use image::files::Digests;
 use image::postcopy::hot::LATER_BYTES_MIN;
-use lane::control::ToHome;
-use lane::control::ToHost;
+use lane::control::{MORE_SIGNALS, ToHome, ToHost};
 use sys::ready::Bell;
 use sys::window::{Slot, Window};
 
@@ -25,6 +24,7 @@ use crate::mapped::Mapped;
 use crate::procfs::OpenFiles;
 use crate::readahead::Heeded;
 use crate::setup::Setup;
+use crate::tracer::departing::has_due_signal;
 use crate::tracer::moving::{Destination, Done};
 use crate::waiting::{News, Waiting};
 
@@ -144,6 +144,8 @@ pub(crate) struct Deputy {
     pub(crate) has_begun: AtomicBool,
     /// What has come for it since it left waits until it is heard that its body runs.
     pub(crate) is_withheld: AtomicBool,
+    /// It is to leave its host: its signals wait, too.
+    pub(crate) is_leaving: AtomicBool,
     /// What it has open of procfs.
     pub(crate) proc_files: OpenFiles,
     /// What has come of the host's words about files that are read ahead.
@@ -316,6 +318,11 @@ impl Deputy {
         Arc::ptr_eq(&self.host, host)
     }
 
+    /// Whether signals that come for it are told later: when its body runs, or never, since it leaves.
+    pub(crate) fn tells_later(&self) -> bool {
+        self.is_withheld.load(Ordering::SeqCst) || self.is_leaving.load(Ordering::SeqCst)
+    }
+
     /// Whether it was running when it left where it was, and is not where it goes yet.
     pub(crate) fn is_on_its_way(&self) -> bool {
         self.kept.departure() != 0 && lock(&self.image).is_some()
@@ -369,6 +376,23 @@ impl DeputyThread {
         while deputy.is_withheld.load(Ordering::SeqCst) && since.elapsed() < WITHHELD_MAX {
             thread::sleep(WITHHELD_LOOK);
         }
+    }
+
+    /// Number of the last signal that its host was told of, for an answer to that; with
+    /// [`MORE_SIGNALS`] if another waits here that natively would be taken before the call returns.
+    pub(crate) fn last_signal(&self) -> u64 {
+        let deputy = &self.deputy;
+        // First: what is told from here on has a higher number.
+        let told = deputy.signals.load(Ordering::SeqCst);
+        match deputy.is_leaving.load(Ordering::SeqCst) && self.withholds_signal() {
+            true => told | MORE_SIGNALS,
+            false => told,
+        }
+    }
+
+    /// Whether a signal waits for it that its host is to hear of.
+    pub(crate) fn withholds_signal(&self) -> bool {
+        has_due_signal(self.tid, Some(self.deputy.waiting.set()))
     }
 
     /// Its slot, for the thread of a lane. What was posted there without waiting is over: the end of its

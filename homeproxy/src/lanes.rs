@@ -217,7 +217,7 @@ impl Server<'_> {
         result: i64,
         thread: Option<&DeputyThread>,
     ) -> Result<(), End> {
-        let signals = thread.map_or(0, |t| t.deputy.signals.load(Ordering::SeqCst));
+        let signals = thread.map_or(0, DeputyThread::last_signal);
         let out = self.sender.begin();
         out.extend_from_slice(&result.to_le_bytes());
         out.extend_from_slice(&signals.to_le_bytes());
@@ -294,7 +294,7 @@ impl Server<'_> {
         result: i64,
         mut slot: MutexGuard<'_, Slot>,
     ) -> Result<(), End> {
-        let signals = thread.deputy.signals.load(Ordering::SeqCst);
+        let signals = thread.last_signal();
         let out = self.sender.begin();
         out.extend_from_slice(&result.to_le_bytes());
         out.extend_from_slice(&signals.to_le_bytes());

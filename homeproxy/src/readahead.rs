@@ -204,6 +204,9 @@ impl Stream {
     fn is_in_order(&self, thread: &DeputyThread) -> bool {
         let result = thread.own_slot().call(Call::new(libc::SYS_getpid, &[]));
         waiting::look(&self.job, &thread.deputy);
+        if thread.deputy.tells_later() && thread.withholds_signal() {
+            return false;
+        }
         // A process that has ended meanwhile has given its leases back before.
         result >= LOWEST_RESULT && self.job.thread(thread.tid).is_some()
     }

@@ -116,6 +116,9 @@ pub struct Stood {
     pub windows: Vec<Standing>,
     /// For each thread of the image the window (an index) and slot that it serves.
     pub slots: Vec<(usize, Slot)>,
+    /// The signals that waited and are not its image's held ones: they wait no more, and are to be
+    /// told to its host before the body runs.
+    pub pending: Vec<PendingSignal>,
 }
 
 /// Turns a process that was running, captured as `image`, into a deputy. All
@@ -173,16 +176,21 @@ pub fn deputise_running(image: &Image) -> Result<Stood, ImageError> {
         ptrace::resume(thread.tid, 0).map_err(step("start the stub"))?;
         slots.push((index / GEOMETRY.slots, slot));
     }
-    forget_process(image, &windows, &mut slots)?;
-    Ok(Stood { windows, slots })
+    let pending = forget_process(image, &windows, &mut slots)?;
+    Ok(Stood {
+        windows,
+        slots,
+        pending,
+    })
 }
 
-/// Of what a process has registered with the kernel nothing stays with a deputy.
+/// Of what a process has registered with the kernel nothing stays with a deputy. Returns the signals
+/// that waited, but those that are held at home.
 fn forget_process(
     image: &Image,
     windows: &[Standing],
     slots: &mut [(usize, Slot)],
-) -> Result<(), ImageError> {
+) -> Result<Vec<PendingSignal>, ImageError> {
     const SIG_IGN: u64 = 1;
     const ROBUST_LIST_BYTES: u64 = 24;
     let handled = image.actions.iter().filter(|a| a.action[0] > SIG_IGN);
@@ -198,7 +206,7 @@ fn forget_process(
             }
         })
         .collect();
-    let mut waiting = Vec::new();
+    let (mut pending, mut waiting) = (Vec::new(), Vec::new());
     for (thread, (window, slot)) in image.threads.iter().zip(&mut *slots) {
         let mut maker = Maker::new(thread.tid, windows[*window].address, slot);
         maker.unregister_sequences(thread);
@@ -210,10 +218,11 @@ fn forget_process(
         );
         maker.add(libc::SYS_set_tid_address, &[0], "forget the tid's address");
         maker.run()?;
-        take_all(&mut maker, forgotten(&default), &mut waiting)?;
+        take_all(&mut maker, !image.held, &mut pending)?;
+        take_all(&mut maker, forgotten(&default) & image.held, &mut waiting)?;
     }
     let Some((window, slot)) = slots.first_mut() else {
-        return Ok(());
+        return Ok(pending);
     };
     let mut maker = Maker::new(image.pid, windows[*window].address, slot);
     maker.set_actions(&default)?;
@@ -226,7 +235,7 @@ fn forget_process(
             queue(&mut maker, image.pid, signal)?;
         }
     }
-    Ok(())
+    Ok(pending)
 }
 
 /// Ranges of a deputy made of `image` that are dropped when nobody needs them

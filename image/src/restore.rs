@@ -39,8 +39,11 @@ pub struct Returning<'a> {
 
 impl Returning<'_> {
     /// Takes the signals of `set` that wait for the deputy, which are then to be
-    /// given to [`Self::queue_signals`].
-    fn take_signals(&mut self, set: u64) -> Result<Vec<PendingSignal>, ImageError> {
+    /// given to [`Self::queue_signals`], or told to another host.
+    ///
+    /// # Errors
+    /// The kernel refuses, or the deputy has ended.
+    pub fn take_signals(&mut self, set: u64) -> Result<Vec<PendingSignal>, ImageError> {
         let mut waiting = Vec::new();
         for own in &mut self.threads {
             let mut maker = Maker::new(own.tid, own.place, own.slot);

@@ -23,6 +23,11 @@ pub const BUCKETS_MAX: usize = 4096;
 /// Size of the kernel's `siginfo_t` in bytes.
 pub const SIGINFO_BYTES: usize = 128;
 
+/// In an answer's number of the last signal that was told: another waits at home, since the process
+/// is to leave its host. It is not told any more unless the process stays, but natively would have
+/// been taken before the call returned.
+pub const MORE_SIGNALS: u64 = 1 << 63;
+
 /// Signals that may wait at home until the body takes them, bit n-1 for signal n: not those that
 /// cannot be blocked, those that stop and continue a process, and faults, which are the body's.
 pub const HELD_MAX: u64 = {

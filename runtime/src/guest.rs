@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use image::unfinished::Unfinished;
+use lane::control::MORE_SIGNALS;
 use sys::ptrace::SignalInfo;
 
 use crate::host::lock;
@@ -175,17 +176,24 @@ impl Process {
     }
 
     /// Waits until all signals up to `seq` have been sent into the body: a
-    /// result must not overtake a signal that home sent before it.
+    /// result must not overtake a signal that home sent before it. With
+    /// [`MORE_SIGNALS`] another waits at home: until it has come, or the threads
+    /// are about to stop because the process leaves.
     pub(crate) fn await_signals(&self, seq: u64) {
         const LIMIT: Duration = Duration::from_secs(10);
         if seq == 0 {
             return;
         }
+        let told = seq & !MORE_SIGNALS;
+        let is_behind = |last: &u64| match told == seq {
+            true => *last < seq,
+            false => *last <= told && !self.is_leaving(),
+        };
         let last = lock(&self.signals);
         // On time-out the control lane is gone, and the guest with it.
         drop(
             self.signals_changed
-                .wait_timeout_while(last, LIMIT, |last| *last < seq),
+                .wait_timeout_while(last, LIMIT, |last| is_behind(last)),
         );
     }
 
@@ -202,8 +210,10 @@ impl Process {
         );
     }
 
-    /// A signal has been sent into the body.
+    /// A signal has been sent into the body, or it is to leave.
     pub(crate) fn changed(&self) {
+        // Who has just looked is to hear it.
+        drop(lock(&self.signals));
         self.signals_changed.notify_all();
     }
 

@@ -258,12 +258,8 @@ impl Tracer {
         })?;
         let untouched = |error| still_whole(pid, error);
         let mut image = capture::running(&stopped, &mut surroundings).map_err(untouched)?;
-        // Those wait in the deputy, which tells of them when the body is there.
         image.held = waiting::of_process(pid, true);
         let held = image.held;
-        image
-            .pending
-            .retain(|signal| held & 1 << (signal.number().clamp(1, 64) - 1) == 0);
         image.departure = self.job.next_placement();
         image.placement = image.departure;
         let step = |doing| ImageError::step(doing, pid);
@@ -279,7 +275,13 @@ impl Tracer {
             let options = home_options(&self.job) | options::EXITKILL;
             ptrace::set_options(*tid, options).map_err(step("set the tracing options"))?;
         }
-        let Stood { windows, slots } = deputy::deputise_running(&image)?;
+        let Stood {
+            windows,
+            slots,
+            pending,
+        } = deputy::deputise_running(&image)?;
+        image.pending = pending;
+        let signals = self.tell_pending(to, &image);
         let places: Vec<Place> = windows
             .into_iter()
             .map(|Standing { window, address }| Place { window, address })
@@ -290,7 +292,7 @@ impl Tracer {
             pidfd,
             placement: image.placement,
             places: Mutex::new(places.clone()),
-            signals: 0.into(),
+            signals: signals.into(),
             parent: 0.into(),
             kept: Kept::of(&image),
             image: Mutex::new(Some(Arc::new(Captured {
@@ -299,6 +301,7 @@ impl Tracer {
             }))),
             has_begun: false.into(),
             is_withheld: true.into(),
+            is_leaving: false.into(),
             heeded: Heeded::default(),
             proc_files,
             waiting: Waiting::new(held),
@@ -325,7 +328,7 @@ impl Tracer {
 
 /// Whether a signal waits that the thread does not block; `mask`: in the call
 /// that it was interrupted in.
-fn has_due_signal(tid: i32, mask: Option<u64>) -> bool {
+pub(crate) fn has_due_signal(tid: i32, mask: Option<u64>) -> bool {
     let status = sys::proc_text::read(format!("/proc/{tid}/status")).unwrap_or_default();
     let set = |name| {
         capture::status_field(&status, name)

@@ -15,7 +15,7 @@ use lane::control::ToHost;
 use sys::ptrace;
 use sys::window::Slot;
 
-use super::returning::{IN_A_CALL, Signals};
+use super::returning::{IN_A_CALL, Signals, returning};
 use super::{Result, Tracer};
 use crate::hosts::Host;
 use crate::job::{Captured, Contents, Deputy, DeputyThread, Returned, lock};
@@ -28,12 +28,19 @@ impl Tracer {
         returned: Returned,
         to: &Arc<Host>,
         threads: &[Arc<DeputyThread>],
-        slots: Vec<MutexGuard<'_, Slot>>,
+        mut slots: Vec<MutexGuard<'_, Slot>>,
     ) -> Result<()> {
         let pid = returned.pid;
         let pidfd = match self.may_pass(&returned, to, threads) {
             Ok(pidfd) => pidfd,
             Err(reason) => return self.refuse(returned, reason),
+        };
+        // Behind those of the image, as they have come.
+        let held = returned.deputy.waiting.set();
+        let came = returning(threads, &mut slots).take_signals(!held);
+        let came = match came {
+            Ok(came) => came,
+            Err(error) => return self.refuse(returned, error.to_string()),
         };
         for thread in threads {
             // A lane that waits for its slot sees it.
@@ -49,8 +56,8 @@ impl Tracer {
         } = returned;
         let departure = self.job.next_placement();
         (image.departure, image.placement) = (departure, departure);
-        let held = old.waiting.set();
         image.held = held;
+        image.pending.extend(came);
         let signals = self.tell_pending(to, &image);
         let since = self.expected.get(&pid).and_then(|e| e.recalled);
         self.job
@@ -71,6 +78,7 @@ impl Tracer {
             kept: old.kept.passed_on(departure),
             has_begun: false.into(),
             is_withheld: true.into(),
+            is_leaving: false.into(),
             proc_files: old.proc_files.inherit(),
             heeded: Default::default(),
             waiting: Waiting::new(held),
@@ -95,9 +103,9 @@ impl Tracer {
         Ok(())
     }
 
-    /// Tells the next host of the signals that the last one has left in the image. Returns the number
-    /// of the last.
-    fn tell_pending(&mut self, to: &Host, image: &Image) -> u64 {
+    /// Tells a host of the signals that wait in the image, before it fetches that. Returns the number of
+    /// the last.
+    pub(super) fn tell_pending(&mut self, to: &Host, image: &Image) -> u64 {
         let mut last = 0;
         for waiting in &image.pending {
             last = self.job.tell_host_of_signal(to, |seq| ToHost::Signal {

@@ -150,6 +150,7 @@ impl Tracer {
             proc_files,
             has_begun: false.into(),
             is_withheld: false.into(),
+            is_leaving: false.into(),
             heeded: Default::default(),
             kept: Default::default(),
             waiting,

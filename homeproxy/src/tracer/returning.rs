@@ -145,6 +145,7 @@ impl Tracer {
             if let Some(tracee) = self.tracees.get_mut(&tid) {
                 tracee.signals = Signals::Hold;
                 if let Some(thread) = &tracee.thread {
+                    thread.deputy.is_leaving.store(true, Ordering::SeqCst);
                     // Its calls need not wait: they are interrupted.
                     thread.deputy.is_withheld.store(false, Ordering::SeqCst);
                 }
@@ -199,6 +200,10 @@ impl Tracer {
             && own.all(|tracee| tracee.own_mask.is_none())
         {
             thread.deputy.is_withheld.store(false, Ordering::SeqCst);
+            thread
+                .deputy
+                .is_leaving
+                .store(self.expected.contains_key(&pid), Ordering::SeqCst);
         }
     }
 
@@ -525,20 +530,7 @@ impl Tracer {
         if !self.expected.get(&pid).is_some_and(Expected::recalled) {
             return Err(refuse("it was not recalled"));
         }
-        let deputy = &threads[0].deputy;
-        let windows = lock(&deputy.places).iter().map(|p| p.address).collect();
-        let mut returning = Returning {
-            threads: threads
-                .iter()
-                .zip(&mut slots)
-                .map(|(thread, slot)| restore::DeputyThread {
-                    tid: thread.tid,
-                    place: thread.place.address,
-                    slot,
-                })
-                .collect(),
-            windows,
-        };
+        let mut returning = returning(threads, &mut slots);
         match memory {
             Memory::Sent(pages) => {
                 returning.prepare(image, pages, &self.image_files(image)?)?;
@@ -598,6 +590,27 @@ impl Tracer {
             })
         };
         image.files.iter().map(find).collect()
+    }
+}
+
+/// The deputy's `threads` with their slots, to make a process of them.
+pub(super) fn returning<'a>(
+    threads: &[Arc<DeputyThread>],
+    slots: &'a mut [MutexGuard<'_, Slot>],
+) -> Returning<'a> {
+    let places = threads.first().map(|leader| lock(&leader.deputy.places));
+    let places = places.iter().flat_map(|places| places.iter());
+    Returning {
+        windows: places.map(|place| place.address).collect(),
+        threads: threads
+            .iter()
+            .zip(slots)
+            .map(|(thread, slot)| restore::DeputyThread {
+                tid: thread.tid,
+                place: thread.place.address,
+                slot,
+            })
+            .collect(),
     }
 }
 
