@@ -380,14 +380,16 @@ impl DeputyThread {
 
     /// Number of the last signal that its host was told of, for an answer to that; with
     /// [`MORE_SIGNALS`] if another waits here that natively would be taken before the call returns.
-    pub(crate) fn last_signal(&self) -> u64 {
+    pub(crate) fn last_signal(&self, job: &Job) -> u64 {
         let deputy = &self.deputy;
-        // First: what is told from here on has a higher number.
-        let told = deputy.signals.load(Ordering::SeqCst);
-        match deputy.is_leaving.load(Ordering::SeqCst) && self.withholds_signal() {
-            true => told | MORE_SIGNALS,
-            false => told,
+        if deputy.is_leaving.load(Ordering::SeqCst) {
+            // First: what is told from here on, to any process, has a higher number.
+            let told = *lock(&job.signals);
+            if self.withholds_signal() {
+                return told | MORE_SIGNALS;
+            }
         }
+        deputy.signals.load(Ordering::SeqCst)
     }
 
     /// Whether a signal waits for it that its host is to hear of.

@@ -217,7 +217,7 @@ impl Server<'_> {
         result: i64,
         thread: Option<&DeputyThread>,
     ) -> Result<(), End> {
-        let signals = thread.map_or(0, DeputyThread::last_signal);
+        let signals = thread.map_or(0, |thread| thread.last_signal(self.job));
         let out = self.sender.begin();
         out.extend_from_slice(&result.to_le_bytes());
         out.extend_from_slice(&signals.to_le_bytes());
@@ -294,7 +294,7 @@ impl Server<'_> {
         result: i64,
         mut slot: MutexGuard<'_, Slot>,
     ) -> Result<(), End> {
-        let signals = thread.last_signal();
+        let signals = thread.last_signal(self.job);
         let out = self.sender.begin();
         out.extend_from_slice(&result.to_le_bytes());
         out.extend_from_slice(&signals.to_le_bytes());

@@ -451,7 +451,7 @@ impl Tracer {
         }
         match interrupt {
             Some(request) if thread.is_executing(request) => {
-                self.interrupt_call(tid, &thread, request)?;
+                Self::interrupt_call(tid, &thread)?;
             }
             // Stopped for something that the guest does not see.
             _ => {
@@ -470,7 +470,7 @@ impl Tracer {
 
     /// Ends the call under way in a deputy's stopped thread without effect, if
     /// that can be done: a restart code of the kernel is its result.
-    fn interrupt_call(&self, tid: i32, thread: &DeputyThread, request: u64) -> Result<()> {
+    fn interrupt_call(tid: i32, thread: &DeputyThread) -> Result<()> {
         let mut regs = ptrace::registers(tid)?;
         let offset = regs.rip.wrapping_sub(thread.place.address);
         if offset == stub::calling_offset() {
@@ -488,18 +488,16 @@ impl Tracer {
                 regs.orig_rax = u64::MAX;
                 return ptrace::set_registers(tid, &regs);
             }
-        } else if offset <= stub::waiting_offset() {
-            // It has not seen the request yet, and never will: the signal has
-            // come before the call, which the kernel there always does again.
+        } else if stub::has_executed_nothing(offset, regs.r12, regs.rbx) {
+            // It never will: the signal has come before the call, which the kernel there always
+            // does again.
             regs.rip = thread.place.address;
             regs.r13 = u64::from(thread.place.window.request(thread.slot_index));
             regs.orig_rax = u64::MAX;
             ptrace::set_registers(tid, &regs)?;
             thread.finish(ERESTARTNOINTR);
-        } else {
-            // Between the two: asked again when it is one step further.
-            self.job.order(Order::Interrupt { tid, request });
         }
+        // Else its call is over, and the answer on its way.
         Ok(())
     }
 

@@ -177,8 +177,8 @@ impl Process {
 
     /// Waits until all signals up to `seq` have been sent into the body: a
     /// result must not overtake a signal that home sent before it. With
-    /// [`MORE_SIGNALS`] another waits at home: until it has come, or the threads
-    /// are about to stop because the process leaves.
+    /// [`MORE_SIGNALS`] another waits at home: until one behind them has come, or
+    /// the threads are about to stop because the process leaves.
     pub(crate) fn await_signals(&self, seq: u64) {
         const LIMIT: Duration = Duration::from_secs(10);
         if seq == 0 {

@@ -13,7 +13,7 @@ use std::arch::global_asm;
 global_asm!(
     ".pushsection .rodata",
     ".global homenode_stub",
-    ".global homenode_stub_waiting",
+    ".global homenode_stub_next",
     ".global homenode_stub_calling",
     ".global homenode_stub_end",
     ".balign 16",
@@ -27,11 +27,11 @@ global_asm!(
     "mov edx, r13d",
     "xor r10d, r10d",
     "syscall",
-    "homenode_stub_waiting:",
     "jmp 2b",
     "3: mov r13d, eax",
     "mov rbp, [r12 + 128]",
     "lea rbx, [r12 + 192]",
+    "homenode_stub_next:",
     "4: test rbp, rbp",
     "jz 5f",
     "mov rax, [rbx]",
@@ -64,7 +64,7 @@ global_asm!(
 
 unsafe extern "C" {
     static homenode_stub: u8;
-    static homenode_stub_waiting: u8;
+    static homenode_stub_next: u8;
     static homenode_stub_calling: u8;
     static homenode_stub_end: u8;
 }
@@ -78,15 +78,22 @@ pub fn code() -> &'static [u8] {
     unsafe { std::slice::from_raw_parts(start, length) }
 }
 
-/// Offset after the instruction at which the stub sleeps between requests.
-pub fn waiting_offset() -> u64 {
-    (&raw const homenode_stub_waiting as usize - &raw const homenode_stub as usize) as u64
-}
-
 /// Offset after the instruction that executes a handed call.
 pub fn calling_offset() -> u64 {
     (&raw const homenode_stub_calling as usize - &raw const homenode_stub as usize) as u64
 }
+
+/// Whether a thread in the stub, `offset` after its start, has executed nothing of the batch that it
+/// is at or about to fetch; `slot` is what is in `r12`, `next` in `rbx`.
+pub fn has_executed_nothing(offset: u64, slot: u64, next: u64) -> bool {
+    let start = &raw const homenode_stub as usize;
+    let batch = (&raw const homenode_stub_next as usize - start) as u64;
+    // Up to there `rbx` is of the batch before.
+    offset <= batch || offset < calling_offset() && next == slot + CALLS_OFFSET
+}
+
+/// Where the calls of a batch are in its slot.
+const CALLS_OFFSET: u64 = 192;
 
 /// Address at which [`init_program`] is loaded.
 const INIT_BASE: u64 = 0x5_0000_0000;

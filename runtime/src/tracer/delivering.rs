@@ -198,6 +198,10 @@ impl Tracer {
     pub(super) fn sent_by_home(&mut self, pid: i32, tid: i32, seq: u64, sent: Sent) {
         self.sent.insert(pid, seq);
         self.waiting.entry(pid).or_default().push((tid, sent));
+        if self.has_sent(pid) {
+            // For this body if it remains, else for the next one, which may come here, too.
+            return;
+        }
         let process = self.process(pid);
         let Some(process) = process.filter(|process| !process.silent.load(Ordering::SeqCst)) else {
             // Its body is about to be made.

@@ -170,11 +170,11 @@ impl Tracer {
         }
     }
 
-    /// A process has ended; whether home wanted it back.
+    /// A process has ended; whether home waits for it.
     pub(super) fn forget_recall(&mut self, pid: i32) -> bool {
         let later = self.recall_later.remove(&pid);
         let leaving = self.leaving.remove(&pid);
-        later || leaving.is_some_and(|leaving| leaving.recalled)
+        later || leaving.is_some_and(|leaving| leaving.recalled && !leaving.sent)
     }
 
     /// A thread of a process that leaves is to stop, or to stop again after
@@ -406,6 +406,11 @@ impl Tracer {
         }
     }
 
+    /// Whether home decides what becomes of a process: until then it sends it no signals.
+    pub(super) fn has_sent(&self, pid: i32) -> bool {
+        self.leaving.get(&pid).is_some_and(|leaving| leaving.sent)
+    }
+
     /// The process goes on here.
     pub(super) fn remain(&mut self, pid: i32, reason: &str) {
         let Some(leaving) = self.leaving.remove(&pid) else {
@@ -420,6 +425,11 @@ impl Tracer {
         }
         for decided in leaving.asked {
             let _ = decided.send(Decision::Remains(reason.to_owned()));
+        }
+        if leaving.sent
+            && let Some(process) = self.process(pid)
+        {
+            self.deliver_waiting(&process);
         }
         for outer in leaving.parked {
             if let Some(thread) = self.host.thread(outer) {
