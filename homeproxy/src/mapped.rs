@@ -280,7 +280,7 @@ impl Mapped {
         let file = Arc::new(File::open(path)?);
         self.hold(job, pid, file, false)
             .map(drop)
-            .map_err(|why| io::Error::other(format!("{path}: {why}")))
+            .map_err(io::Error::other)
     }
 
     /// A child has all mappings of its parent.

@@ -50,7 +50,8 @@ pub fn after_exec(pid: i32, digests: &Digests) -> Result<Image, ImageError> {
         unfinished: None,
     });
     let mut surroundings = Surroundings {
-        identify: &mut |line| at_home(line, digests),
+        // What is deleted, replaced or unreadable is part of the program, which nobody may write.
+        identify: &mut |line| at_home(line, digests).map_err(|_| Unidentified::Shipped),
         sharer: &|_| None,
     };
     add_mappings(&mut image, pid, Survey::of(lines), &mut surroundings)?;
@@ -60,7 +61,7 @@ pub fn after_exec(pid: i32, digests: &Digests) -> Result<Image, ImageError> {
 /// What a capture asks of the node it happens on.
 pub struct Surroundings<'a> {
     /// Which file is behind a mapping; an error: none that can be had by content.
-    pub identify: &'a mut dyn FnMut(&Line) -> std::io::Result<FileIdentity>,
+    pub identify: &'a mut dyn FnMut(&Line) -> Result<FileIdentity, Unidentified>,
     /// Another process that has the same shared memory mapped.
     pub sharer: &'a dyn Fn(&Line) -> Option<i32>,
 }
@@ -86,6 +87,15 @@ pub fn at_home(line: &Line, digests: &Digests) -> std::io::Result<FileIdentity> 
         device: line.device,
         inode: line.inode,
     })
+}
+
+/// Why a mapped file cannot be told to another node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unidentified {
+    /// It does not change: what is mapped of it is shipped instead.
+    Shipped,
+    /// It may change, which the process must see; in words.
+    Stays(String),
 }
 
 /// A stopped thread: its id on this node, and at home.
@@ -460,9 +470,10 @@ fn add_mapping(
                 file: file_index(image, identity),
                 offset: line.offset,
             },
-            // Not to be had by content (deleted, replaced, unreadable, too
-            // large): its pages are shipped instead.
-            Err(_) => Backing::Anonymous,
+            Err(Unidentified::Shipped) => Backing::Anonymous,
+            Err(Unidentified::Stays(why)) => {
+                return Err(stays(format!("it has mapped {}: {why}", line.name)));
+            }
         },
     };
     if !matches!(backing, Backing::Vdso | Backing::Vvar) {
@@ -550,7 +561,7 @@ fn shared_backing(
     }
 }
 
-fn identify(line: &Line, mapped: &mut Mapped<'_, '_>) -> std::io::Result<FileIdentity> {
+fn identify(line: &Line, mapped: &mut Mapped<'_, '_>) -> Result<FileIdentity, Unidentified> {
     let key = |line: &Line| (line.name.clone(), line.device, line.inode);
     if let Some((last, identity)) = &mapped.last
         && key(last) == key(line)

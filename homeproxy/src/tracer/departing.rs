@@ -10,13 +10,15 @@
 //! was. Afterwards the image exists once, here, until the host fetches it.
 
 use std::collections::{HashMap, HashSet};
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use image::ImageError;
-use image::capture::{self, StoppedThread, Surroundings};
+use image::capture::{self, StoppedThread, Surroundings, Unidentified};
 use image::deputy::{self, Standing, Stood};
-use image::maps;
+use image::files::device_of;
+use image::maps::{self, Line};
 use image::unfinished::{self, Unfinished};
 use lane::control::ToHost;
 use sys::ptrace::{self, options};
@@ -241,9 +243,14 @@ impl Tracer {
         }
         let mut surroundings = Surroundings {
             identify: &mut |line| {
-                let identity = capture::at_home(line, &self.job.digests)?;
-                self.job.mapped.hold_at(&self.job, pid, &line.name)?;
-                Ok(identity)
+                let found = capture::at_home(line, &self.job.digests).and_then(|identity| {
+                    self.job.mapped.hold_at(&self.job, pid, &line.name)?;
+                    Ok(identity)
+                });
+                found.map_err(|why| match is_program(pid, line) {
+                    true => Unidentified::Shipped,
+                    false => Unidentified::Stays(why.to_string()),
+                })
             },
             sharer: &|line| {
                 others
@@ -337,6 +344,12 @@ pub(crate) fn has_due_signal(tid: i32, mask: Option<u64>) -> bool {
     };
     let blocked = mask.unwrap_or_else(|| set("SigBlk:"));
     (set("SigPnd:") | set("ShdPnd:")) & !blocked != 0
+}
+
+/// Whether what is mapped is of the file that process `pid` executes: nobody may write that.
+fn is_program(pid: i32, line: &Line) -> bool {
+    let program = std::fs::metadata(format!("/proc/{pid}/exe"));
+    program.is_ok_and(|meta| (meta.ino(), device_of(&meta)) == (line.inode, line.device))
 }
 
 /// What has failed has changed nothing in process `pid`: it goes on here, unless

@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use image::capture::{self, StoppedThread, Surroundings};
+use image::capture::{self, StoppedThread, Surroundings, Unidentified};
 use image::maps;
 use image::unfinished::{self, Unfinished};
 use image::{Image, ImageError};
@@ -316,11 +316,10 @@ impl Tracer {
             .filter(|other| other.outer != process.outer)
             .map(|other| other.outer)
             .collect();
-        let no_file = || std::io::Error::other("no file of home");
         let mut surroundings = Surroundings {
             identify: &mut |line| {
                 let home = self.host.files.home_of(line.inode, &line.name);
-                home.ok_or_else(no_file)
+                home.ok_or(Unidentified::Shipped)
             },
             sharer: &|line| {
                 let mapped = |outer: &&i32| maps::shares(**outer, line);
