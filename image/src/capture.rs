@@ -185,7 +185,6 @@ fn look_into_threads(
 fn capture_thread(thread: &StoppedThread, injector: &mut Injector) -> std::io::Result<Thread> {
     const ERESTART_RESTARTBLOCK: i64 = -516;
     const ERESTARTNOHAND: i64 = -514;
-    const ERESTARTNOINTR: i64 = -513;
     const SS_ONSTACK: u64 = 1;
     const PR_GET_TID_ADDRESS: u64 = 40;
     let tid = thread.tid;
@@ -195,11 +194,6 @@ fn capture_thread(thread: &StoppedThread, injector: &mut Injector) -> std::io::R
     // What a restart block knows stays behind: the call is made again.
     if regs.rax as i64 == ERESTART_RESTARTBLOCK {
         regs.rax = ERESTARTNOHAND as u64;
-    }
-    // Some calls end for a mere interruption. No handler has run, else the
-    // thread would stand at it.
-    if regs.rax as i64 == -i64::from(libc::EINTR) && regs.orig_rax as i64 >= 0 {
-        regs.rax = ERESTARTNOINTR as u64;
     }
     let rseq = ptrace::rseq(tid).unwrap_or_default();
     if rseq.address != 0 {

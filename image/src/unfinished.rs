@@ -472,6 +472,14 @@ fn limit_socket(tid: i32, unfinished: &Unfinished, args: &[u64; 6]) -> Option<Li
     Limited::to(socket, left)
 }
 
+/// Whether the call that a thread has stopped in by our interruption would not have come back yet.
+fn is_ended_by_us(tid: i32, regs: &Registers) -> bool {
+    let (nr, result) = (regs.orig_rax as i64, regs.rax as i64);
+    // Some calls end for a mere interruption. No handler has run, else the thread would stand at it.
+    let is_interrupted = nr >= 0 && result == -i64::from(libc::EINTR);
+    is_interrupted || was_cut(tid, nr, &arguments(regs), result)
+}
+
 /// Traced threads that make an interrupted call again, in shortened form.
 pub struct Shortenings {
     running: HashMap<i32, Running>,
@@ -642,12 +650,7 @@ impl Shortenings {
         if let Some(write) = stand_before_write(tid, &mut regs) {
             ptrace::set_registers(tid, &regs)?;
             unfinished = Some(write);
-        } else if was_cut(
-            tid,
-            regs.orig_rax as i64,
-            &arguments(&regs),
-            regs.rax as i64,
-        ) {
+        } else if is_ended_by_us(tid, &regs) {
             regs.rax = ERESTARTNOINTR as u64;
             ptrace::set_registers(tid, &regs)?;
         }

@@ -234,7 +234,11 @@ impl Tracer {
             (*tid == tracee.pid && *tid != pid).then_some(*tid)
         };
         let others: Vec<i32> = self.tracees.iter().filter_map(own).collect();
-        let twin = |other: &&i32| process::have_same_memory(pid, **other).unwrap_or(true);
+        let twin = |other: &&i32| match process::have_same_memory(pid, **other) {
+            Ok(is_same) => is_same,
+            // It has just ended.
+            Err(error) => error.raw_os_error() != Some(libc::ESRCH),
+        };
         if let Some(other) = others.iter().find(twin) {
             return Err(ImageError::Stays {
                 pid,
