@@ -272,19 +272,20 @@ impl Tracer {
                     pool.join(&self.host);
                 }
                 self.deliver_waiting(&process);
+                self.host.tell_home(&ToHome::Running {
+                    pid,
+                    placement: image.placement,
+                });
+                // First: a call is shortened in memory that may still have to come.
+                if image.departure != 0 {
+                    let filler = body.userfault.map(|u| Filler::new(u, &image.later));
+                    pager::start(&self.host, &process, image.departure, filler);
+                }
                 for ((outer, tid), thread) in body.threads.into_iter().zip(&image.threads) {
                     // Calls that go home are shortened when they are notified.
                     if let Err(error) = self.shortenings.resume(outer, thread.unfinished) {
                         tracing::debug!("start thread {tid} of body {pid}: {error}");
                     }
-                }
-                self.host.tell_home(&ToHome::Running {
-                    pid,
-                    placement: image.placement,
-                });
-                if image.departure != 0 {
-                    let filler = body.userfault.map(|u| Filler::new(u, &image.later));
-                    pager::start(&self.host, &process, image.departure, filler);
                 }
             }
             Err(error) => self.host.tell_home(&ToHome::Cannot {
