@@ -21,6 +21,8 @@ pub fn start(filter: Option<&str>) {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::builder().parse_lossy(filter))
         .with_writer(std::io::stderr)
+        // Whoever reads them may end first: telling that on standard error, too, is a panic.
+        .log_internal_errors(false)
         .event_format(Line)
         .init();
 }
