@@ -10,12 +10,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
+use local::daemon;
 use local::job::{self, Client, Kept, Listing, Process};
 use nix::unistd::{Uid, User, geteuid};
 use serde::Serialize;
 
 /// Longest time that one job may take to answer.
 const JOB_TIMEOUT: Duration = Duration::from_secs(6);
+/// The same for the node daemon.
+const DAEMON_TIMEOUT: Duration = Duration::from_secs(1);
 /// Jobs that are asked at once.
 const AT_ONCE: usize = 16;
 /// Number of home among a job's nodes.
@@ -326,8 +329,26 @@ fn explain(pid: i32) -> anyhow::Result<()> {
     let rows = rows(listing, &mut Names::default());
     let row = rows.into_iter().find(|row| row.process.pid == pid);
     let row = row.with_context(|| format!("process {pid} has ended, or is a thread"))?;
-    let text: String = paragraph(&row).chars().map(shown).collect();
+    let mut text = paragraph(&row);
+    if !row.process.moving && row.process.why.is_none() {
+        text.extend(
+            policy(pid).map(|decision| format!(" By the cluster's policy it now {decision}.")),
+        );
+    }
+    let text: String = text.chars().map(shown).collect();
     print(&(text + "\n"))
+}
+
+/// What the node daemon would do with it, if there is one that looks after it.
+fn policy(pid: i32) -> Option<String> {
+    let client = daemon::Client::connect()
+        .ok()?
+        .within(DAEMON_TIMEOUT)
+        .ok()?;
+    match client.ask(&daemon::Request::Why { pid }).ok()? {
+        daemon::Reply::Why(decision) => decision,
+        _ => None,
+    }
 }
 
 fn paragraph(row: &Row) -> String {

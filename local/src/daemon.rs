@@ -49,6 +49,11 @@ pub enum Request {
         /// Its arguments, the first not included.
         arguments: Vec<String>,
     },
+    /// Why does this process of a job of this node stay where it is, or where would it go?
+    Why {
+        /// The process.
+        pid: i32,
+    },
     /// A program has ended: learn what it needed.
     Ran {
         /// Its file.
@@ -95,6 +100,8 @@ pub enum Reply {
         /// The reason and the figures that led to it.
         why: String,
     },
+    /// To [`Request::Why`]: the decision in words; `None`: nothing is known of the process.
+    Why(Option<String>),
     /// To [`Request::Events`], oldest first.
     Events(Vec<Event>),
     /// It is done.
