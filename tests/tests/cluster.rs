@@ -232,18 +232,17 @@ fn a_node_that_drains_takes_no_guests() {
 fn daemons_that_crash_take_no_job_with_them() {
     let mut cluster = Cluster::of(2, "");
     let script = "echo begins; while [ ! -e stop ]; do :; done; echo ends";
-    let mut job = cluster
-        .node(1)
-        .spawn("mosexec", &["--on", "n2", "--", "sh", "-c", script]);
-    let started = || cluster.node(2).mosctl(&["status"]).stdout.contains("of n1");
-    assert!((0..500).any(|_| started() || {
-        pause();
-        false
-    }));
+    let options = ["--on", "n2", "--lock", "--", "sh", "-c", script];
+    let jobs = [cluster.node(1).spawn("mosexec", &options)];
+    await_places(cluster.node(1), &jobs, |places| places[0] == ">n2");
     cluster.node_mut(1).kill();
     cluster.node_mut(2).kill();
     std::fs::write(cluster.node(1).directory().join("stop"), "").expect("a file of our own");
-    assert!(job.wait().expect("a child of ours").success());
+    for job in jobs {
+        let done = job.wait_with_output().expect("a child of ours");
+        assert!(done.status.success(), "{done:?}");
+        assert_eq!(String::from_utf8_lossy(&done.stdout), "begins\nends\n");
+    }
 }
 
 fn pause() {
