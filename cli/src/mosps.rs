@@ -158,7 +158,7 @@ fn ask(proxy: i32) -> anyhow::Result<Option<Listing>> {
     if !own.is_root() && client.uid() != own.as_raw() {
         return Ok(None);
     }
-    let answer = client.within(JOB_TIMEOUT)?.list();
+    let answer = client.within(JOB_TIMEOUT).list();
     match answer {
         Ok(listing) => Ok(Some(listing)),
         // It has ended meanwhile.
@@ -325,7 +325,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 }
 
 fn explain(pid: i32) -> anyhow::Result<()> {
-    let listing = Client::of_process(pid)?.within(JOB_TIMEOUT)?.list()?;
+    let listing = Client::of_process(pid)?.within(JOB_TIMEOUT).list()?;
     let rows = rows(listing, &mut Names::default());
     let row = rows.into_iter().find(|row| row.process.pid == pid);
     let row = row.with_context(|| format!("process {pid} has ended, or is a thread"))?;
@@ -407,7 +407,7 @@ mod tests {
     fn a_table_has_a_line_for_each_process() {
         let rows = [row(7, 3, None), row(4711, 1, Some("it maps a file"))];
         let expected = "\
- PID USER HOME HOST MIGR NMIGS WHY            %CPU  RSS FWD/S    TIME COMMAND
+\x20PID USER HOME HOST MIGR NMIGS WHY            %CPU  RSS FWD/S    TIME COMMAND
    7 ann  1    3    >3       0 -              99.9 1.5M    12 0:01:01 sleep?[2J 1
 4711 ann  1    1    -        0 it maps a file 99.9 1.5M    12 0:01:01 sleep?[2J 1
 ";

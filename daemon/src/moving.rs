@@ -5,7 +5,7 @@
 //! no node has to be asked to let one go. There is no other record than the jobs themselves: they are
 //! found by their sockets, whenever they or this daemon began.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, mpsc};
@@ -19,6 +19,7 @@ use cluster::migration::{self, Order, Running, Step};
 use cluster::program::{Need, Program};
 use cluster::settings::Settings;
 use local::job::{self, Client, Listing, Process};
+use rand::seq::SliceRandom;
 
 use crate::looks::{Look, Looked, Looks};
 use crate::{Daemon, STACK_BYTES, lock, placing};
@@ -27,8 +28,12 @@ use crate::{Daemon, STACK_BYTES, lock, placing};
 const STEP: Duration = Duration::from_secs(1);
 /// It is so many times what a look takes, if that is more: looking is to take little of a core.
 const STEP_OF_LOOK: u32 = 20;
+/// But not more than this.
+const STEP_MAX: Duration = Duration::from_secs(10);
 /// Longest time that a job may take to say what its processes do.
 const LIST_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time that may be lost in one look on jobs that do not say it: the others are asked in the next one.
+const LOST_MAX: Duration = Duration::from_secs(2);
 /// Longest time that a process may take to move; after that nobody waits for it.
 const MOVE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Processes that move at once, in all and of one job.
@@ -56,6 +61,8 @@ struct Mover {
     flights: HashMap<i32, Flight>,
     /// Jobs that are not asked before then, by home proxy.
     passed_over: HashMap<i32, Instant>,
+    /// Home proxies of this node's jobs that have answered in the last look.
+    answered: HashSet<i32>,
     /// Who waits for a movement tells here whether the process has moved.
     done: mpsc::Sender<(i32, bool)>,
     landed: mpsc::Receiver<(i32, bool)>,
@@ -69,13 +76,14 @@ pub(crate) fn run(daemon: &Arc<Daemon>) {
         looks: Looks::default(),
         flights: HashMap::new(),
         passed_over: HashMap::new(),
+        answered: HashSet::new(),
         done,
         landed,
     };
     loop {
         let began = Instant::now();
         mover.step();
-        thread::sleep(STEP.max(began.elapsed() * STEP_OF_LOOK));
+        thread::sleep((began.elapsed() * STEP_OF_LOOK).clamp(STEP, STEP_MAX));
     }
 }
 
@@ -225,7 +233,7 @@ impl Mover {
 
     /// Looks at all processes of this node's jobs.
     fn look(&mut self, surroundings: &Surroundings) -> HashMap<i32, Looked> {
-        let proxies = job::all().unwrap_or_else(|error| {
+        let mut proxies = job::all().unwrap_or_else(|error| {
             tracing::warn!("{error:#}");
             Vec::new()
         });
@@ -233,19 +241,31 @@ impl Mover {
         let key = self.daemon.me.to_string();
         let settings = placing::settings(&self.daemon);
         let mut all = HashMap::new();
+        // Anybody can make sockets that look like jobs and do not answer. Those that have answered come
+        // first, the others in any order.
+        let answered = std::mem::take(&mut self.answered);
+        proxies.shuffle(&mut *lock(&self.daemon.random));
+        proxies.sort_by_key(|proxy| !answered.contains(proxy));
+        let mut lost = Duration::ZERO;
         for proxy in proxies {
             if self.passed_over.contains_key(&proxy) {
                 continue;
             }
+            if lost > LOST_MAX {
+                break;
+            }
+            let asked = Instant::now();
             let wait = match list(proxy) {
                 Ok(Some((uid, listing))) if listing.cluster.as_ref() == Some(&key) => {
                     let looked = self.look_at(proxy, uid, &listing, surroundings, &settings);
                     all.extend(looked);
+                    self.answered.insert(proxy);
                     continue;
                 }
                 Ok(_) => NOT_OURS,
                 Err(error) => {
                     tracing::debug!("the job of home proxy {proxy}: {error:#}");
+                    lost += asked.elapsed();
                     SILENT
                 }
             };
@@ -359,13 +379,13 @@ fn list(proxy: i32) -> anyhow::Result<Option<(u32, Listing)>> {
         return Ok(None);
     }
     let uid = client.uid();
-    let listing = client.within(LIST_TIMEOUT)?.list()?;
+    let listing = client.within(LIST_TIMEOUT).list()?;
     Ok(Some((uid, listing)))
 }
 
 fn migrate(proxy: i32, pid: i32, to: &str) -> anyhow::Result<()> {
     let client = Client::of_job(proxy)?.context("its job has ended")?;
-    let migrated = client.within(MOVE_TIMEOUT)?.migrate(pid, false, to)?;
+    let migrated = client.within(MOVE_TIMEOUT).migrate(pid, false, to)?;
     match migrated.stayed.into_iter().next() {
         Some((_, why)) => bail!("{why}"),
         None => Ok(()),

@@ -256,11 +256,16 @@ impl Client {
 /// Connects, but does not wait for ever for a daemon that stands still: the limit for sending holds for
 /// connecting too (unix(7), SO_SNDTIMEO).
 fn connect(path: &Path) -> std::io::Result<UnixStream> {
+    connect_to(&UnixAddr::new(path)?)
+}
+
+/// The same at any address.
+pub(crate) fn connect_to(address: &UnixAddr) -> std::io::Result<UnixStream> {
     let kind = SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Unix, SockType::Stream, kind, None)?;
     let limit = TimeVal::milliseconds(CONNECT_TIMEOUT.as_millis() as i64);
     setsockopt(&socket, sockopt::SendTimeout, &limit)?;
-    nix::sys::socket::connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    nix::sys::socket::connect(socket.as_raw_fd(), address)?;
     Ok(UnixStream::from(socket))
 }
 

@@ -7,11 +7,11 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixStream};
-use std::time::Duration;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use nix::sys::socket::{UnixCredentials, getsockopt, sockopt::PeerCredentials};
+use nix::sys::socket::{UnixAddr, UnixCredentials, getsockopt, sockopt::PeerCredentials};
 use serde::{Deserialize, Serialize};
 
 /// Longest request or answer in bytes.
@@ -130,16 +130,13 @@ pub struct Process {
     pub calls: u64,
 }
 
-fn address(proxy: i32) -> std::io::Result<SocketAddr> {
-    SocketAddr::from_abstract_name(format!("{NAME}{proxy}"))
-}
-
 /// Where the job of home proxy `proxy` listens.
 ///
 /// # Errors
 /// The address is taken.
-pub fn listen(proxy: i32) -> std::io::Result<std::os::unix::net::UnixListener> {
-    address(proxy).and_then(|address| std::os::unix::net::UnixListener::bind_addr(&address))
+pub fn listen(proxy: i32) -> std::io::Result<UnixListener> {
+    let address = SocketAddr::from_abstract_name(format!("{NAME}{proxy}"))?;
+    UnixListener::bind_addr(&address)
 }
 
 /// Home proxies of all jobs on this machine, whosever they are; no more than [`JOBS_MAX`].
@@ -174,6 +171,8 @@ fn proxies(sockets: &str) -> Vec<i32> {
 pub struct Client {
     stream: UnixStream,
     peer: UnixCredentials,
+    /// When nobody waits any more.
+    until: Option<Instant>,
 }
 
 impl Client {
@@ -204,10 +203,17 @@ impl Client {
     /// # Errors
     /// Nobody answers: it has ended.
     pub fn of_job(proxy: i32) -> anyhow::Result<Option<Client>> {
-        let stream = UnixStream::connect_addr(&address(proxy)?)
+        let address = UnixAddr::new_abstract(format!("{NAME}{proxy}").as_bytes())?;
+        let stream = crate::daemon::connect_to(&address)
             .with_context(|| format!("ask the job of home proxy {proxy}"))?;
         let peer = getsockopt(&stream, PeerCredentials).context("see who answers")?;
-        Ok((peer.pid() == proxy).then_some(Client { stream, peer }))
+        let until = None;
+        let client = Client {
+            stream,
+            peer,
+            until,
+        };
+        Ok((client.peer.pid() == proxy).then_some(client))
     }
 
     /// The user whose job it is.
@@ -215,16 +221,10 @@ impl Client {
         self.peer.uid()
     }
 
-    /// The same, but an answer that takes longer than `limit` is an error.
-    ///
-    /// # Errors
-    /// The limit is zero.
-    pub fn within(self, limit: Duration) -> anyhow::Result<Client> {
-        self.stream
-            .set_read_timeout(Some(limit))
-            .and_then(|()| self.stream.set_write_timeout(Some(limit)))
-            .context("limit the time for an answer")?;
-        Ok(self)
+    /// The same, but an answer that is not all here after `limit` is an error, however it comes.
+    pub fn within(self, limit: Duration) -> Client {
+        let until = Some(Instant::now() + limit);
+        Client { until, ..self }
     }
 
     fn ask(mut self, request: &Request) -> anyhow::Result<Reply> {
@@ -232,7 +232,11 @@ impl Client {
         line.push(b'\n');
         self.stream.write_all(&line).context("ask the job")?;
         let mut answer = String::new();
-        BufReader::new(Read::take(&self.stream, LINE_BYTES_MAX))
+        let stream = Patient {
+            stream: &self.stream,
+            until: self.until,
+        };
+        BufReader::new(Read::take(stream, LINE_BYTES_MAX))
             .read_line(&mut answer)
             .context("hear from the job")?;
         ensure!(!answer.is_empty(), "the job has ended");
@@ -268,9 +272,61 @@ impl Client {
     }
 }
 
+/// Reads until a moment, if there is one.
+struct Patient<'a> {
+    stream: &'a UnixStream,
+    until: Option<Instant>,
+}
+
+impl Read for Patient<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        if let Some(until) = self.until {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(std::io::ErrorKind::TimedOut.into());
+            }
+            self.stream.set_read_timeout(Some(left))?;
+        }
+        self.stream.read(bytes)
+    }
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends at the first failure")]
 mod tests {
     use super::*;
+
+    /// Somebody who sends a byte now and then.
+    #[test]
+    fn who_drips_is_not_waited_for() {
+        let (stream, mut other) = UnixStream::pair().unwrap();
+        std::thread::spawn(move || {
+            while other.write_all(b" ").is_ok() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let client = Client {
+            peer: getsockopt(&stream, PeerCredentials).unwrap(),
+            stream,
+            until: None,
+        };
+        let error = client.within(Duration::from_millis(200)).list();
+        let error = format!("{:#}", error.unwrap_err());
+        assert!(error.contains("hear from the job"), "{error}");
+    }
+
+    #[test]
+    fn a_job_is_found_by_its_number() {
+        let own = std::process::id() as i32;
+        let listener = listen(own).unwrap();
+        let client = Client::of_job(own).unwrap().unwrap();
+        assert!(all().unwrap().contains(&own));
+        drop(client);
+        let error = Client::of_process(own).unwrap_err().to_string();
+        assert!(error.contains("was not started by mosexec"), "{error}");
+        drop(listener);
+        assert!(Client::of_job(own).is_err());
+    }
 
     #[test]
     fn jobs_are_found_among_sockets() {
