@@ -188,7 +188,8 @@ fn sane(seconds: f64) -> f64 {
     }
 }
 
-fn seconds(told: f64) -> Duration {
+/// A time that a job has told in seconds, or none if that is nonsense.
+pub(crate) fn seconds(told: f64) -> Duration {
     Duration::from_secs_f64(sane(told))
 }
 

@@ -21,12 +21,13 @@ use cluster::settings::Settings;
 use local::job::{self, Client, Listing, Process};
 use rand::seq::SliceRandom;
 
-use crate::looks::{Look, Looked, Looks};
+use crate::looks::{self, Look, Looked, Looks};
 use crate::{Daemon, STACK_BYTES, lock, placing};
 
 /// Time from one look at this node's processes to the next, at least.
 const STEP: Duration = Duration::from_secs(1);
-/// It is so many times what a look takes, if that is more: looking is to take little of a core.
+/// It is so many times the CPU time that jobs need for a look, if that is more: it is to take little of a
+/// core.
 const STEP_OF_LOOK: u32 = 20;
 /// But not more than this.
 const STEP_MAX: Duration = Duration::from_secs(10);
@@ -81,9 +82,8 @@ pub(crate) fn run(daemon: &Arc<Daemon>) {
         landed,
     };
     loop {
-        let began = Instant::now();
-        mover.step();
-        thread::sleep((began.elapsed() * STEP_OF_LOOK).clamp(STEP, STEP_MAX));
+        let cost = mover.step();
+        thread::sleep((cost * STEP_OF_LOOK).clamp(STEP, STEP_MAX));
     }
 }
 
@@ -180,16 +180,17 @@ impl Surroundings {
 }
 
 impl Mover {
-    fn step(&mut self) {
+    /// Looks, and orders what is right. Returns what the look has cost.
+    fn step(&mut self) -> Duration {
         let now = self.daemon.began.elapsed();
         while let Ok((pid, has_moved)) = self.landed.try_recv() {
             self.flights.remove(&pid);
             self.looks.tried(pid, has_moved, now);
         }
         let Some(surroundings) = Surroundings::of(&self.daemon) else {
-            return;
+            return Duration::ZERO;
         };
-        let looked = self.look(&surroundings);
+        let (looked, cost) = self.look(&surroundings);
         self.looks.retain(|pid| looked.contains_key(&pid));
         lock(&self.daemon.looked).clone_from(&looked);
         let mut by_node: BTreeMap<NodeId, Vec<i32>> = BTreeMap::new();
@@ -203,6 +204,7 @@ impl Mover {
                 self.carry_out(node, &order, &looked);
             }
         }
+        cost
     }
 
     /// What leaves this node now.
@@ -231,8 +233,8 @@ impl Mover {
         migration::leave(&step, settings, &mut *lock(&self.daemon.random))
     }
 
-    /// Looks at all processes of this node's jobs.
-    fn look(&mut self, surroundings: &Surroundings) -> HashMap<i32, Looked> {
+    /// Looks at all processes of this node's jobs. With CPU time that the jobs needed for it.
+    fn look(&mut self, surroundings: &Surroundings) -> (HashMap<i32, Looked>, Duration) {
         let mut proxies = job::all().unwrap_or_else(|error| {
             tracing::warn!("{error:#}");
             Vec::new()
@@ -246,7 +248,7 @@ impl Mover {
         let answered = std::mem::take(&mut self.answered);
         proxies.shuffle(&mut *lock(&self.daemon.random));
         proxies.sort_by_key(|proxy| !answered.contains(proxy));
-        let mut lost = Duration::ZERO;
+        let (mut cost, mut lost) = (Duration::ZERO, Duration::ZERO);
         for proxy in proxies {
             if self.passed_over.contains_key(&proxy) {
                 continue;
@@ -260,6 +262,8 @@ impl Mover {
                     let looked = self.look_at(proxy, uid, &listing, surroundings, &settings);
                     all.extend(looked);
                     self.answered.insert(proxy);
+                    // A job can say anything.
+                    cost += looks::seconds(listing.cost).min(STEP_MAX);
                     continue;
                 }
                 Ok(_) => NOT_OURS,
@@ -271,7 +275,7 @@ impl Mover {
             };
             self.passed_over.insert(proxy, Instant::now() + wait);
         }
-        all
+        (all, cost)
     }
 
     fn look_at(

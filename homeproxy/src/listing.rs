@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use image::{ImageError, capture};
 use local::job::{Kept, Listing, PROCESSES_MAX, Process, TEXT_BYTES_MAX};
+use nix::time::{ClockId, clock_gettime};
 
 use crate::bodies;
 use crate::hosts::Host;
@@ -28,6 +29,7 @@ const HOSTS_TIMEOUT: Duration = Duration::from_millis(500);
 /// # Errors
 /// The tracer does not say in time, in words.
 pub(crate) fn of(job: &Job) -> Result<Listing, String> {
+    let began = cpu_of_thread();
     let (done, answer) = mpsc::channel();
     job.order(Order::List { done });
     let mut seen = answer
@@ -40,13 +42,15 @@ pub(crate) fn of(job: &Job) -> Result<Listing, String> {
     // Some may have ended since.
     let processes = seen
         .iter()
-        .filter_map(|process| describe(job, process, &away, uptime));
+        .filter_map(|process| describe(job, process, &away, uptime))
+        .collect();
     Ok(Listing {
         home: job.hosts.nodes.name(HOME_NODE),
         cluster: job.setup.cluster.as_ref().map(|own| own.key.clone()),
         kept: job.setup.kept,
-        processes: processes.collect(),
+        processes,
         left_out,
+        cost: cpu_of_thread().saturating_sub(began).as_secs_f64(),
     })
 }
 
@@ -164,6 +168,12 @@ fn cut(text: &str) -> String {
         end -= 1;
     }
     text[..end].to_owned()
+}
+
+/// CPU time that this thread has used.
+fn cpu_of_thread() -> Duration {
+    let used = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
+    used.map_or(Duration::ZERO, Duration::from)
 }
 
 /// Seconds since the kernel began, or 0.

@@ -76,6 +76,8 @@ pub struct Listing {
     pub processes: Vec<Process>,
     /// How many there are more.
     pub left_out: u64,
+    /// CPU time in seconds that it took to gather this at home.
+    pub cost: f64,
 }
 
 /// What the user has said of where a job's processes run.

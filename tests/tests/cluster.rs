@@ -292,6 +292,21 @@ fn await_places(node: &Node, jobs: &[Child], are_right: impl Fn(&[String]) -> bo
     );
 }
 
+/// Waits until all of this is told.
+fn await_text(told: impl Fn() -> String, expected: &[&str]) {
+    let is_told = || {
+        let text = told();
+        expected.iter().all(|part| text.contains(part))
+    };
+    let in_time = (0..1000).any(|_| {
+        is_told() || {
+            pause();
+            false
+        }
+    });
+    assert!(in_time, "{expected:?}: {}", told());
+}
+
 fn all_end_right(node: &Node, jobs: Vec<Child>) {
     std::fs::write(node.directory().join("stop"), "").expect("a file of our own");
     for job in jobs {
@@ -323,18 +338,16 @@ fn jobs_go_by_themselves_where_they_are_done_sooner() {
     });
     let home = cluster.node(1);
     assert_eq!(places(home, &jobs)[3], "-", "--home");
-    let events = home.mosctl(&["events"]).ok();
     let expected =
         "(sh) has moved from node n1 to node n2: goes, it is done sooner there (to node n2)";
-    assert!(events.contains(expected), "{events}");
-    let why = home
-        .run("mosps", &["--why", &jobs[0].id().to_string()])
-        .ok();
-    assert!(why.contains("on node n2; its home is node n1"), "{why}");
-    assert!(
-        why.contains("By the cluster's policy it now stays"),
-        "{why}"
-    );
+    await_text(|| home.mosctl(&["events"]).ok(), &[expected]);
+    // Its memory may still be on its way.
+    let pid = jobs[0].id().to_string();
+    let expected = [
+        "on node n2; its home is node n1",
+        "By the cluster's policy it now stays",
+    ];
+    await_text(|| home.run("mosps", &["--why", &pid]).ok(), &expected);
     all_end_right(home, jobs);
 }
 
