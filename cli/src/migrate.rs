@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use homeproxy::control::{Client, Request};
+use local::job::Client;
 
 /// Moves process PID, which was started by mosexec, to another node while it
 /// runs.
@@ -38,12 +38,8 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
-    let answer = Client::of_process(args.pid)?.ask(&Request::Migrate {
-        pid: args.pid,
-        job: args.job,
-        to: args.to.clone(),
-    })?;
-    let stayed: Vec<String> = answer
+    let outcome = Client::of_process(args.pid)?.migrate(args.pid, args.job, &args.to)?;
+    let stayed: Vec<String> = outcome
         .stayed
         .into_iter()
         .map(|(pid, why)| format!("process {pid} has not gone there: {why}"))

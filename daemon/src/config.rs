@@ -27,6 +27,8 @@ pub struct Config {
     pub state: PathBuf,
     /// Socket on which this node's tools and jobs reach the daemon.
     pub socket: PathBuf,
+    /// Speed of a core, 0.01 to 100; 1 is the cluster's reference. Measured if `None`.
+    pub speed: Option<f64>,
     /// What others may do here.
     pub guests: Guests,
     /// Where programs run best.
@@ -49,6 +51,8 @@ pub struct Guests {
 pub struct Balance {
     /// Share of its cores that this node's own programs want before any of them leaves, 0 to 100.
     pub leave_above: f64,
+    /// Whether this node's processes are moved while they run, wherever they are.
+    pub migrate: bool,
 }
 
 impl Default for Config {
@@ -59,6 +63,7 @@ impl Default for Config {
             address: None,
             state: directory("XDG_STATE_HOME", ".local/state", "/var/lib"),
             socket: socket(),
+            speed: None,
             guests: Guests::default(),
             balance: Balance::default(),
         }
@@ -76,7 +81,10 @@ impl Default for Guests {
 
 impl Default for Balance {
     fn default() -> Balance {
-        Balance { leave_above: 0.05 }
+        Balance {
+            leave_above: 0.05,
+            migrate: true,
+        }
     }
 }
 
@@ -118,6 +126,13 @@ impl Config {
         if !(0.0..=100.0).contains(&config.balance.leave_above) {
             let error = anyhow::anyhow!("balance.leave_above is a number from 0 to 100");
             return Err(wrong("leave_above", error));
+        }
+        if config
+            .speed
+            .is_some_and(|speed| !(0.01..=100.0).contains(&speed))
+        {
+            let error = anyhow::anyhow!("speed is a number from 0.01 to 100");
+            return Err(wrong("speed", error));
         }
         if config
             .address
@@ -186,13 +201,14 @@ mod tests {
     #[test]
     fn all_values() {
         let text = "name = \"alpha\"\nlisten = \"127.0.0.1:1\"\naddress = \"10.0.0.1\"\n\
-                    state = \"/s\"\nsocket = \"/s/sock\"\n\
+                    state = \"/s\"\nsocket = \"/s/sock\"\nspeed = 2\n\
                     [guests]\njobs_max = 3\ncpus = [0, 2]\n\
-                    [balance]\nleave_above = 1\n";
+                    [balance]\nleave_above = 1\nmigrate = false\n";
         let config = Config::parse(text).unwrap();
         assert_eq!(config.own_name().unwrap(), "alpha");
         assert_eq!(config.guests.cpus, Some(vec![0, 2]));
         assert_eq!(config.balance.leave_above, 1.0);
+        assert_eq!((config.balance.migrate, config.speed), (false, Some(2.0)));
         assert_eq!(Config::parse("").unwrap(), Config::default());
     }
 
@@ -211,6 +227,8 @@ mod tests {
             ("listen = \"here\"", "line 1"),
             ("[guests]\ncpus = []", "line 2: guests.cpus is a list"),
             ("address = \"0.0.0.0\"", "line 1: address is one that"),
+            ("\nspeed = 0", "line 2: speed is a number from 0.01 to 100"),
+            ("[balance]\nmigrate = 1", "line 2"),
             ("[guests]\njobs_max = -1", "line 2"),
         ] {
             let error = format!("{:#}", Config::parse(text).unwrap_err());

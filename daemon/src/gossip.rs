@@ -48,6 +48,8 @@ pub(crate) struct View {
     pub(crate) loads: HashMap<NodeId, (Load, Instant)>,
     /// This node's own.
     pub(crate) own: Option<Load>,
+    /// Processes that want a core here, damped for decisions about what leaves.
+    pub(crate) wanting: f64,
 }
 
 /// The driver of one node's gossip.
@@ -104,7 +106,7 @@ impl Gossip {
             random: placing::random()?,
             board: Board::new(me, WINDOW, true),
             membership: None,
-            meter: Meter::new(daemon.config.guests.cpus.clone()),
+            meter: Meter::new(daemon.config.guests.cpus.clone(), daemon.config.speed),
             memory: memory(),
             damped: Damped::default(),
             // Vectors of a later life are newer.
@@ -339,7 +341,8 @@ impl Gossip {
         let wanting = self.meter.sample(&runtimes);
         self.damped.measure(wanting.all);
         let own = self.vector(wanting.all - wanting.guests);
-        lock(&self.daemon.view).own = Some(own);
+        let mut view = lock(&self.daemon.view);
+        (view.own, view.wanting) = (Some(own), self.damped.local());
         own
     }
 

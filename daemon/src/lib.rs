@@ -14,6 +14,8 @@
 //! | `measure.rs` | this node's load |
 //! | `runtimes.rs` | runtimes for jobs of other nodes |
 //! | `placing.rs` | where programs had better run |
+//! | `moving.rs` | processes that had better run elsewhere: this node's, wherever they are |
+//! | `looks.rs` | what is known of them from one look to the next |
 //! | `local.rs` | what tools and jobs of this node ask |
 //!
 //! A daemon that ends takes no job with it: runtimes and home proxies have connections of their
@@ -24,8 +26,10 @@ pub mod config;
 mod gossip;
 pub mod identity;
 mod local;
+mod looks;
 mod measure;
 pub mod members;
+mod moving;
 pub mod peers;
 mod placing;
 mod runtimes;
@@ -51,6 +55,7 @@ use tokio::sync::Notify;
 use crate::config::Config;
 use crate::gossip::View;
 use crate::identity::{NodeKey, PublicKey};
+use crate::looks::Looked;
 use crate::members::{Member, Members};
 use crate::runtimes::Running;
 use crate::state::State;
@@ -91,6 +96,8 @@ struct Daemon {
     /// What programs have needed.
     learned: Mutex<Learned>,
     random: Mutex<Random>,
+    /// This node's processes, as they were looked at last.
+    looked: Mutex<HashMap<i32, Looked>>,
     /// The beginning of time for decisions.
     began: Instant,
     /// The list of members is another one.
@@ -187,6 +194,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         closed: AtomicBool::new(false),
         learned: Mutex::default(),
         random: Mutex::new(placing::random()?),
+        looked: Mutex::default(),
         began: Instant::now(),
         list_changed: Notify::new(),
         config,
@@ -205,5 +213,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         "gossip",
         Box::new(move |daemon| gossip::run(&daemon, datagrams)),
     )?;
+    if daemon.config.balance.migrate {
+        spawn("moving", Box::new(|daemon| moving::run(&daemon)))?;
+    }
     local.serve(&daemon)
 }

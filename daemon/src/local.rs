@@ -19,7 +19,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 use crate::members::Membership;
 use crate::wire::{self, Answer};
-use crate::{Daemon, STACK_BYTES, config, lock, peers, placing};
+use crate::{Daemon, STACK_BYTES, config, lock, moving, peers, placing};
 
 /// Longest time that a tool may take to say what it wants.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
@@ -184,6 +184,7 @@ fn check(request: &Request, user: u32) -> anyhow::Result<()> {
         | Request::Events
         | Request::Start { .. }
         | Request::Place { .. }
+        | Request::Why { .. }
         | Request::Ran { .. } => Ok(()),
         _ => bail!("user {user} may not do this: ask root"),
     }
@@ -231,6 +232,7 @@ fn answer(daemon: &Daemon, request: Request) -> anyhow::Result<Reply> {
             executable,
             arguments,
         } => Ok(placing::place(daemon, &executable, &arguments)),
+        Request::Why { pid } => Ok(Reply::Why(moving::explain(daemon, pid))),
         Request::Ran {
             executable,
             arguments,

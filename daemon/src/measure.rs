@@ -48,8 +48,9 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// For a node with these CPUs; with those that the daemon may use if `None`.
-    pub(crate) fn new(cpus: Option<Vec<u16>>) -> Meter {
+    /// For a node with these CPUs, with those that the daemon may use if `None`; of this speed, measured if
+    /// `None`.
+    pub(crate) fn new(cpus: Option<Vec<u16>>, configured: Option<f64>) -> Meter {
         let may_use = sched_getaffinity(Pid::from_raw(0)).unwrap_or_else(|_| CpuSet::new());
         let usable = (0..CpuSet::count()).filter(|cpu| may_use.is_set(*cpu) == Ok(true));
         let online = count_cpus();
@@ -63,7 +64,7 @@ impl Meter {
         Meter {
             cpus,
             cores: cores.max(1),
-            speed: speed(),
+            speed: configured.unwrap_or_else(speed),
             samples: 0,
             last: Wanting::default(),
         }
@@ -256,8 +257,9 @@ mod tests {
     fn a_thread_that_computes_is_seen() {
         let own = std::process::id().to_string();
         assert!(!running_threads(&own).is_empty());
-        let mut meter = Meter::new(None);
+        let mut meter = Meter::new(None, None);
         assert_eq!(meter.sample(&[]).guests, 0.0);
         assert!(meter.cores > 0 && meter.speed > 0.0);
+        assert_eq!(Meter::new(None, Some(3.0)).speed, 3.0);
     }
 }

@@ -1,7 +1,7 @@
 //! Where a program that starts here had better run: the cluster's policy with what this node knows.
 
 use cluster::candidates::Rules;
-use cluster::decision::Action;
+use cluster::decision::{Action, Decision};
 use cluster::load::{Features, Known, NodeId};
 use cluster::placement::{Start, place as decide};
 use cluster::program::{Need, Program};
@@ -65,27 +65,39 @@ pub(crate) fn place(daemon: &Daemon, executable: &str, arguments: &[String]) -> 
         Action::Stay => None,
         Action::Go(id) => name(daemon, id),
     };
-    if node.is_some() {
-        started_there(daemon, &decision.action, &need);
+    if let Action::Go(id) = decision.action {
+        comes(daemon, id, need.memory);
     }
     Reply::Place {
         node,
-        why: decision.to_string(),
+        why: words(daemon, &decision),
     }
 }
 
-/// Until its next vector, the chosen node counts as one that has this program.
-fn started_there(daemon: &Daemon, action: &Action, need: &Need) {
-    let Action::Go(id) = action else { return };
-    if let Some((load, _)) = lock(&daemon.view).loads.get_mut(id) {
+/// Until its next vector, this node counts as one that has another process, with so much memory.
+pub(crate) fn comes(daemon: &Daemon, id: NodeId, memory: u64) {
+    if let Some((load, _)) = lock(&daemon.view).loads.get_mut(&id) {
         load.runnable += 1.0;
-        load.memory_free = load.memory_free.saturating_sub(need.memory);
+        load.memory_free = load.memory_free.saturating_sub(memory);
     }
 }
 
-fn name(daemon: &Daemon, id: NodeId) -> Option<String> {
+/// What users call this node.
+pub(crate) fn name(daemon: &Daemon, id: NodeId) -> Option<String> {
     let members = lock(&daemon.members);
     members.by_id(id).map(|member| member.name.clone())
+}
+
+/// A decision in words, with names for nodes.
+pub(crate) fn words(daemon: &Daemon, decision: &Decision) -> String {
+    let text = decision.to_string();
+    match decision.action {
+        Action::Stay => text,
+        Action::Go(id) => match name(daemon, id) {
+            Some(name) => text.replace(&format!("(to node {id})"), &format!("(to node {name})")),
+            None => text,
+        },
+    }
 }
 
 /// Learns what a program needed.

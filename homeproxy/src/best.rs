@@ -10,6 +10,7 @@ use local::daemon::{Client, Reply, Request};
 
 use crate::hosts::{self, Host};
 use crate::job::Job;
+use crate::proc_text::Usage;
 use crate::setup::{HOME_NODE, Setup};
 
 /// Longest time that the daemon may take: the job stands still meanwhile.
@@ -50,7 +51,8 @@ pub(crate) fn first(job_setup: &Setup, nodes: &hosts::nodes::Nodes) -> (u32, Str
 /// It may have been started by one that has used some of that.
 pub(crate) fn ran(pid: i32) {
     let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
-    let (Some(cpu), Some(memory)) = (cpu_seconds(&read("stat")), peak_bytes(&read("status")))
+    let (Some(Usage { cpu, .. }), Some(memory)) =
+        (Usage::of(&read("stat")), peak_bytes(&read("status")))
     else {
         return;
     };
@@ -66,16 +68,6 @@ pub(crate) fn ran(pid: i32) {
     if let Err(error) = told {
         tracing::debug!("what process {pid} needed: {error:#}");
     }
-}
-
-/// Fields 14 and 15 of proc_pid_stat(5), in seconds.
-fn cpu_seconds(stat: &str) -> Option<f64> {
-    // USER_HZ, the same on all x86-64 kernels.
-    const TICKS_PER_SECOND: f64 = 100.0;
-    let (_, rest) = stat.rsplit_once(") ")?;
-    let mut fields = rest.split(' ').skip(11);
-    let mut ticks = || fields.next()?.parse::<f64>().ok();
-    Some((ticks()? + ticks()?) / TICKS_PER_SECOND)
 }
 
 fn peak_bytes(status: &str) -> Option<u64> {
@@ -131,9 +123,6 @@ mod tests {
 
     #[test]
     fn needs_are_read() {
-        let stat = "7 (a) b) R 1 7 7 0 -1 4194304 100 0 0 0 150 50 0 0 20 0";
-        assert_eq!(cpu_seconds(stat), Some(2.0));
-        assert_eq!(cpu_seconds("7 (a) R 1"), None);
         assert_eq!(
             peak_bytes("Name:\ta\nVmHWM:\t    1000 kB\n"),
             Some(1_024_000)

@@ -1,31 +1,25 @@
-//! What tools ask of a job: one JSON line in, one out, on a Unix socket.
-//!
-//! The socket has an abstract name with the proxy's pid, so that it leaves
-//! nothing behind; the tracer of any process of the job leads to it. Each side
-//! asks the kernel who the other is: whoever may kill the job's processes may
-//! move them.
+//! The job's end of [`local::job`]: who may ask what, and the answers.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use local::connections::{Serving, serve_each};
+use local::job::{LINE_BYTES_MAX, Migrated, Reply, Request};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use serde::{Deserialize, Serialize};
 
-use crate::hosts;
 use crate::job::{Job, Order};
 use crate::setup::HOME_NODE;
 use crate::tracer::moving::Destination;
+use crate::{hosts, listing};
 
-/// Longest request or answer in bytes.
-const LINE_BYTES_MAX: u64 = 1 << 20;
-/// Longest time that a tool may take to say what it wants.
-const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest time that a tool may take to say what it wants, and for each part of the answer.
+const TOOL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest request in bytes.
+const REQUEST_BYTES_MAX: u64 = 64 * 1024;
 /// Stack of a tool's thread, in bytes.
 const STACK_BYTES: usize = 128 * 1024;
 /// Tools that may ask at once.
@@ -36,82 +30,10 @@ const TOOLS: Serving = Serving {
     of_one_address: 16,
 };
 
-/// What a tool wants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Request {
-    /// Move a process.
-    Migrate {
-        /// Which one.
-        pid: i32,
-        /// All processes of its job.
-        job: bool,
-        /// A node's number, `home` or `best`.
-        to: String,
-    },
-}
-
-/// What came of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
-    /// Processes that have moved.
-    pub moved: Vec<i32>,
-    /// Processes that have not, and why.
-    pub stayed: Vec<(i32, String)>,
-}
-
-fn address(proxy: i32) -> std::io::Result<SocketAddr> {
-    SocketAddr::from_abstract_name(format!("homenode-job-{proxy}"))
-}
-
-/// A tool's connection to a job.
-pub struct Client(UnixStream);
-
-impl Client {
-    /// Finds the job that process `pid` belongs to.
-    ///
-    /// # Errors
-    /// It belongs to none, or to one that is not ours; with what to do.
-    pub fn of_process(pid: i32) -> anyhow::Result<Client> {
-        let status = sys::proc_text::read(format!("/proc/{pid}/status"))
-            .with_context(|| format!("there is no process {pid}"))?;
-        let tracer: i32 = image::capture::status_field(&status, "TracerPid:")
-            .and_then(|tracer| tracer.parse().ok())
-            .unwrap_or(0);
-        let none = || format!("process {pid} was not started by mosexec");
-        ensure!(tracer != 0, none());
-        let stream = UnixStream::connect_addr(&address(tracer)?).with_context(none)?;
-        let peer = getsockopt(&stream, PeerCredentials).context("see who answers")?;
-        ensure!(
-            peer.pid() == tracer,
-            "process {} answers in the name of {tracer}, the home proxy of process {pid}",
-            peer.pid()
-        );
-        Ok(Client(stream))
-    }
-
-    /// Asks, and waits for what comes of it.
-    ///
-    /// # Errors
-    /// The job refuses, or has ended meanwhile.
-    pub fn ask(mut self, request: &Request) -> anyhow::Result<Answer> {
-        let mut line = serde_json::to_vec(request)?;
-        line.push(b'\n');
-        self.0.write_all(&line).context("ask the job")?;
-        let mut answer = String::new();
-        BufReader::new(Read::take(&self.0, LINE_BYTES_MAX))
-            .read_line(&mut answer)
-            .context("hear from the job")?;
-        ensure!(!answer.is_empty(), "the job has ended");
-        let answer: Result<Answer, String> = serde_json::from_str(&answer)?;
-        answer.map_err(anyhow::Error::msg)
-    }
-}
-
 /// Starts to listen for tools. A job that cannot goes on without.
 pub(crate) fn start(job: &Arc<Job>) {
     let own = std::process::id() as i32;
-    let listener = match address(own).and_then(|address| UnixListener::bind_addr(&address)) {
+    let listener = match local::job::listen(own) {
         Ok(listener) => listener,
         Err(error) => return tracing::warn!("tools cannot reach this job: {error}"),
     };
@@ -142,21 +64,29 @@ fn listen(job: &Arc<Job>, listener: &UnixListener) {
 fn serve(job: &Arc<Job>, mut stream: UnixStream) -> anyhow::Result<()> {
     let peer = getsockopt(&stream, PeerCredentials).context("see who asks")?;
     let own = sys::process::ids().uid;
-    stream.set_read_timeout(Some(READ_TIMEOUT))?;
+    stream.set_read_timeout(Some(TOOL_TIMEOUT))?;
+    stream.set_write_timeout(Some(TOOL_TIMEOUT))?;
     let mut line = String::new();
-    BufReader::new(Read::take(&stream, LINE_BYTES_MAX)).read_line(&mut line)?;
-    let answer: Result<Answer, String> = match serde_json::from_str(&line) {
-        _ if peer.uid() != own && peer.uid() != 0 => Err(format!(
+    BufReader::new(Read::take(&stream, REQUEST_BYTES_MAX)).read_line(&mut line)?;
+    let is_stranger = peer.uid() != own && peer.uid() != 0;
+    let answer: Result<Reply, String> = match serde_json::from_str(&line) {
+        Ok(Request::List) if is_stranger => Err(format!(
+            "user {} may not see processes of user {own}",
+            peer.uid()
+        )),
+        _ if is_stranger => Err(format!(
             "user {} may not move processes of user {own}",
             peer.uid()
         )),
         Ok(Request::Migrate { pid, job: all, to }) => {
-            destination(job, &to).map(|to| migrate(job, pid, all, to))
+            destination(job, &to).map(|to| Reply::Migrated(migrate(job, pid, all, to)))
         }
+        Ok(Request::List) => listing::of(job).map(Reply::Listed),
         Err(error) => Err(format!("the request is not understood: {error}")),
     };
     let mut line = serde_json::to_vec(&answer)?;
     line.push(b'\n');
+    debug_assert!(line.len() as u64 <= LINE_BYTES_MAX, "a listing is bounded");
     Ok(stream.write_all(&line)?)
 }
 
@@ -176,10 +106,10 @@ fn destination(job: &Arc<Job>, to: &str) -> Result<Destination, String> {
 }
 
 /// Waits until all of them have moved or stay.
-fn migrate(job: &Job, pid: i32, all: bool, to: Destination) -> Answer {
+fn migrate(job: &Job, pid: i32, all: bool, to: Destination) -> Migrated {
     let (done, outcomes) = mpsc::channel();
     job.order(Order::Move { pid, all, to, done });
-    let mut answer = Answer::default();
+    let mut answer = Migrated::default();
     // Ends when the tracer has dropped every sender.
     for (pid, outcome) in outcomes {
         match outcome {

@@ -58,6 +58,7 @@ fn job_with(mapped: Mapped, lanes_max: usize) -> Served {
         best: false,
         shuffle_ms: None,
         seed: 0,
+        kept: Default::default(),
         log: None,
         stats: None,
         post_copy: false,
@@ -94,6 +95,7 @@ fn job_with(mapped: Mapped, lanes_max: usize) -> Served {
         proc_files: Default::default(),
         heeded: Default::default(),
         kept: Default::default(),
+        calls: 0.into(),
     });
     let bound = Arc::new(DeputyThread::new(BOUND, deputy, place, slot));
     *lock(&job.threads) = HashMap::from([(BOUND, bound)]);

@@ -25,6 +25,7 @@ use crate::procfs::OpenFiles;
 use crate::readahead::Heeded;
 use crate::setup::Setup;
 use crate::tracer::departing::has_due_signal;
+use crate::tracer::listing::Seen;
 use crate::tracer::moving::{Destination, Done};
 use crate::waiting::{News, Waiting};
 
@@ -68,6 +69,8 @@ pub(crate) enum Order {
         to: Destination,
         done: Done,
     },
+    /// A tool wants to know of all processes.
+    List { done: Sender<Vec<Seen>> },
     /// More signals of the process wait here from now on.
     HoldSignals { pid: i32 },
     /// Its image is here.
@@ -152,6 +155,8 @@ pub(crate) struct Deputy {
     pub(crate) heeded: Heeded,
     /// Its signals that wait here until the body takes them.
     pub(crate) waiting: Waiting,
+    /// Calls that its body has forwarded since it came where it is.
+    pub(crate) calls: AtomicU64,
 }
 
 /// One thread of a deputy.

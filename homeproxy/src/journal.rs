@@ -1,6 +1,8 @@
 //! The journal: what happens to the job's processes, told to the log and to
-//! the statistics. Neither costs anything unless it was asked for.
+//! the statistics. Neither costs anything unless it was asked for. What is
+//! always kept of a process that lives is how it came where it is.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
@@ -26,6 +28,21 @@ pub(crate) struct Journal {
     file: Option<String>,
     /// Until they are written; `None` also where nobody asked for them.
     statistics: Mutex<Option<Statistics>>,
+    /// Of processes that live.
+    stays: Mutex<HashMap<i32, Stay>>,
+}
+
+/// How a process came where it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Stay {
+    /// The node.
+    node: u32,
+    /// When it began, or came there.
+    pub(crate) since: Instant,
+    /// How often it has moved before.
+    pub(crate) moves: u32,
+    /// Why it did not go when that was tried last.
+    pub(crate) refused: Option<String>,
 }
 
 impl Journal {
@@ -41,6 +58,7 @@ impl Journal {
             started: OnceLock::new(),
             file: setup.stats.clone(),
             statistics: Mutex::new(setup.stats.as_ref().map(|_| statistics())),
+            stays: Mutex::default(),
         }
     }
 
@@ -58,13 +76,54 @@ impl Journal {
         }
     }
 
+    /// How process `pid`, which lives, came where it is.
+    pub(crate) fn stay(&self, pid: i32) -> Option<Stay> {
+        lock(&self.stays).get(&pid).cloned()
+    }
+
+    fn comes(&self, pid: i32, node: u32, moves: u32) {
+        let stay = Stay {
+            node,
+            since: Instant::now(),
+            moves,
+            refused: None,
+        };
+        lock(&self.stays).insert(pid, stay);
+    }
+
+    fn moves(&self, pid: i32, node: u32) {
+        let moves = self.stay(pid).map_or(0, |stay| stay.moves);
+        self.comes(pid, node, moves.saturating_add(1));
+    }
+
+    /// A program is executed: what was true of the one before may not be of this one.
+    fn executes(&self, pid: i32, node: u32) {
+        let stay = self.stay(pid);
+        match stay {
+            Some(stay) if stay.node == node => {
+                let refused = None;
+                lock(&self.stays).insert(pid, Stay { refused, ..stay });
+            }
+            stay => self.comes(pid, node, stay.map_or(0, |stay| stay.moves)),
+        }
+    }
+
+    /// It was to move, and goes on where it was.
+    pub(crate) fn refused(&self, pid: i32, why: &str) {
+        if let Some(stay) = lock(&self.stays).get_mut(&pid) {
+            stay.refused = Some(why.to_owned());
+        }
+    }
+
     /// A process begins on `node`, as a copy of `parent`.
     pub(crate) fn born(&self, pid: i32, parent: Option<i32>, node: u32) {
+        self.comes(pid, node, 0);
         self.note(|statistics, now_us| statistics.born(pid, parent, node, now_us));
     }
 
     /// A process that has executed a program goes to `node`.
     pub(crate) fn placed(&self, pid: i32, node: u32, page_bytes: u64) {
+        self.executes(pid, node);
         let Some(program) = self.program(pid) else {
             return;
         };
@@ -75,6 +134,7 @@ impl Journal {
 
     /// A process that has executed a program runs at home.
     pub(crate) fn stays(&self, pid: i32, reason: &str) {
+        self.executes(pid, HOME_NODE);
         let Some(program) = self.program(pid) else {
             return;
         };
@@ -89,6 +149,7 @@ impl Journal {
     /// A running process that stopped at `since` goes to `node` with so many
     /// bytes of pages.
     pub(crate) fn departs(&self, pid: i32, node: u32, page_bytes: u64, since: Instant) {
+        self.moves(pid, node);
         tracing::info!(target: CALL, "[pid {pid}] +++ goes to node {node}; {page_bytes} bytes of pages +++");
         self.note(|statistics, now_us| {
             statistics.moved(pid, node, None, 0, now_us);
@@ -111,6 +172,7 @@ impl Journal {
         page_bytes: u64,
         since: Option<Instant>,
     ) {
+        self.moves(pid, HOME_NODE);
         tracing::info!(target: CALL, "[pid {pid}] +++ comes home, {reason}; {page_bytes} bytes of pages +++");
         self.note(|statistics, now_us| {
             statistics.moved(pid, HOME_NODE, Some(reason.to_owned()), page_bytes, now_us);
@@ -129,6 +191,7 @@ impl Journal {
 
     /// A process at home is traced by the job no more: in the statistics it runs on.
     pub(crate) fn released(&self, pid: i32) {
+        lock(&self.stays).remove(&pid);
         tracing::info!(target: CALL, "[pid {pid}] +++ is released, for another tracer +++");
     }
 
@@ -155,6 +218,7 @@ impl Journal {
 
     /// A process has ended, with `status` as of wait(2).
     pub(crate) fn ended(&self, pid: i32, status: i32) {
+        lock(&self.stays).remove(&pid);
         if libc::WIFSIGNALED(status) {
             let (signal, core) = (libc::WTERMSIG(status), libc::WCOREDUMP(status));
             let core = if core { " (core dumped)" } else { "" };

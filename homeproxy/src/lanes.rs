@@ -175,6 +175,9 @@ impl Server<'_> {
                 _ => self.answer(frame, GONE, None),
             };
         };
+        if matches!(frame.kind, Kind::Call | Kind::Exec | Kind::Fork) {
+            thread.deputy.calls.fetch_add(1, Ordering::Relaxed);
+        }
         let served = match frame.kind {
             Kind::Call | Kind::Exec => self.call(frame, &thread),
             Kind::Fork => self.fork(frame, &thread),

@@ -13,7 +13,10 @@
 //! | `tracer/exiting.rs` | the command's end, held until its statistics are written |
 //! | `lanes.rs` | one thread per lane: executes a guest's calls through its deputy |
 //! | `tracer/moving.rs` | movements that somebody asked for |
+//! | `tracer/listing.rs` | what the tracer knows of all processes |
 //! | `control.rs` | what tools ask of a job |
+//! | `listing.rs` | what it is told of its processes |
+//! | `bodies.rs` | what their bodies have used, as their hosts tell it |
 //! | `pages.rs` | images and pages on their way to a host |
 //! | `kept.rs` | memory of a deputy until its body has all of it |
 //! | `tracer/returning.rs` | deputies that become their processes again |
@@ -37,8 +40,9 @@
 //! | `limits.rs` | resource limits that serving guests needs |
 
 mod best;
+mod bodies;
 mod coming;
-pub mod control;
+mod control;
 mod direct;
 #[cfg(test)]
 mod hostile;
@@ -50,6 +54,7 @@ mod kept;
 mod lanes;
 mod leases;
 mod limits;
+mod listing;
 mod mapped;
 mod pages;
 mod proc_text;

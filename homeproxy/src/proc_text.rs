@@ -25,6 +25,8 @@ const BODYS_FIELDS: [usize; 22] = [
 const FIELDS_MIN: usize = 51;
 /// Fields that count at both ends: utime, stime.
 const BOTHS_FIELDS: [usize; 2] = [14, 15];
+/// USER_HZ, the same on all x86-64 kernels.
+pub(crate) const TICKS_PER_SECOND: f64 = 100.0;
 const STATE: usize = 3;
 const THREADS: usize = 20;
 
@@ -104,6 +106,36 @@ fn fields(stat: &str) -> Option<Vec<&str>> {
     Some(fields)
 }
 
+/// What one process uses, as `/proc/PID/stat` tells it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Usage {
+    /// Pid of its parent.
+    pub(crate) parent: i32,
+    /// CPU time in seconds.
+    pub(crate) cpu: f64,
+    /// When it began, in ticks since the kernel did.
+    pub(crate) began: u64,
+    /// Resident memory in bytes.
+    pub(crate) memory: u64,
+}
+
+impl Usage {
+    /// In this text.
+    pub(crate) fn of(stat: &str) -> Option<Usage> {
+        const PAGE_BYTES: u64 = 4096;
+        let fields = fields(stat)?;
+        let field = |number: usize| fields.get(number - 1);
+        let ticks = |number: usize| field(number)?.parse::<f64>().ok();
+        let resident: u64 = field(24)?.parse().ok()?;
+        Some(Usage {
+            parent: field(4)?.parse().ok()?,
+            cpu: (ticks(14)? + ticks(15)?) / TICKS_PER_SECOND,
+            began: field(22)?.parse().ok()?,
+            memory: resident.saturating_mul(PAGE_BYTES),
+        })
+    }
+}
+
 /// Merges `/proc/PID/stat`. What is not understood is shown as the deputy has it.
 pub(crate) fn stat(deputy: &str, body: Option<&str>, known: Circumstances) -> String {
     let Some(home) = fields(deputy).filter(|home| home.len() >= FIELDS_MIN) else {
@@ -172,6 +204,19 @@ pub(crate) fn status(deputy: &str, body: Option<&str>, known: Circumstances) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_process_uses_is_read() {
+        let stat = "7 (a) b) R 1 7 7 0 -1 4194304 100 0 0 0 150 50 0 0 20 0 1 0 4711 9000 25 0";
+        let usage = Usage {
+            parent: 1,
+            cpu: 2.0,
+            began: 4711,
+            memory: 25 * 4096,
+        };
+        assert_eq!(Usage::of(stat), Some(usage));
+        assert_eq!(Usage::of("7 (a) R 1"), None);
+    }
 
     const DEPUTY_STAT: &str = "77 (a) b) ( c) t 1 2 3 4 5 6 100 101 102 103 10 20 30 31 19 -1 1 0 \
         999 4096 5 111 61 62 63 64 65 66 67 68 69 1 0 0 17 1 0 0 0 0 0 71 72 73 74 75 76 77 0\n";

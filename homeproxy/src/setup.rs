@@ -7,6 +7,7 @@ use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
 
 use anyhow::Context;
+use local::job::Kept;
 use serde::{Deserialize, Serialize};
 
 /// Number of the inherited socket.
@@ -34,6 +35,8 @@ pub struct Setup {
     pub cluster: Option<Cluster>,
     /// Whether programs run where the node daemon finds it best.
     pub best: bool,
+    /// What the user has said of where they run.
+    pub kept: Kept,
     /// Move every process every so many milliseconds.
     pub shuffle_ms: Option<u64>,
     /// For where they are moved to.
@@ -61,6 +64,8 @@ pub struct Setup {
 pub struct Cluster {
     /// Name of this node.
     pub home: String,
+    /// Its key, which no other has.
+    pub key: String,
     /// Where the job listens for hosts.
     pub lanes: IpAddr,
     /// Names of the other nodes: the first is number 2 in this job, and so on.

@@ -8,6 +8,7 @@ pub(crate) mod departing;
 mod ending;
 mod exiting;
 mod hearing;
+pub(crate) mod listing;
 pub(crate) mod moving;
 mod passing;
 mod placing;
@@ -360,6 +361,7 @@ impl Tracer {
                 heeded: Default::default(),
                 kept: Default::default(),
                 waiting: Waiting::new(parent.deputy.waiting.set()),
+                calls: 0.into(),
             })
         };
         let (pid, node) = (deputy.pid, deputy.host.node);
@@ -597,6 +599,11 @@ impl Tracer {
             }
             Order::Move { pid, all, to, done } => {
                 self.move_asked(pid, all, &to, &done);
+                Ok(())
+            }
+            Order::List { done } => {
+                // Fails if the tool is gone.
+                let _ = done.send(self.seen());
                 Ok(())
             }
             Order::HoldSignals { pid } => {

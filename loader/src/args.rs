@@ -9,6 +9,7 @@ use anyhow::bail;
 use clap::Parser;
 use homeproxy::setup::{COMMAND_BYTES_MAX, Cluster, HOME_NODE};
 use local::daemon::Client;
+use local::job::Kept;
 
 /// Most nodes of a private cluster.
 const NODES_MAX: u32 = 64;
@@ -27,12 +28,15 @@ pub(crate) struct Args {
     /// Run on this node
     #[arg(long, value_name = "NODE", conflicts_with_all = ["home", "best"])]
     on: Option<String>,
-    /// Run here
+    /// Run here, and go elsewhere only by migrate
     #[arg(long, conflicts_with = "best")]
     home: bool,
     /// Run where it is best (without a cluster of daemons: here)
     #[arg(long)]
     pub(crate) best: bool,
+    /// Let the cluster move no process of the command; migrate still does
+    #[arg(long)]
+    lock: bool,
     /// Make a private cluster of N nodes on this machine for this command; node 1 is home
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(NODES_MAX)))]
     embedded: Option<u32>,
@@ -63,6 +67,15 @@ impl Args {
     /// Nodes there are.
     pub(crate) fn nodes(&self) -> u32 {
         self.embedded.unwrap_or(1)
+    }
+
+    /// What the cluster may not do.
+    pub(crate) fn kept(&self) -> Kept {
+        match (self.lock, self.home) {
+            (true, _) => Kept::Locked,
+            (false, true) => Kept::Home,
+            (false, false) => Kept::Free,
+        }
     }
 
     /// The seed of a shuffle; one that nobody has asked for is short enough to be typed.
@@ -116,10 +129,15 @@ impl Args {
                 ),
             },
         };
+        let own = status
+            .nodes
+            .into_iter()
+            .find(|node| node.name == status.name);
         Ok(Place {
             node,
             cluster: Some(Cluster {
                 home: status.name,
+                key: own.map(|own| own.key).unwrap_or_default(),
                 lanes: status.lanes,
                 others,
             }),

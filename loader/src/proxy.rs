@@ -50,6 +50,7 @@ pub(crate) fn start(args: &Args) -> anyhow::Result<()> {
         nodes: args.nodes(),
         cluster,
         best: args.best,
+        kept: args.kept(),
         shuffle_ms: args.shuffle,
         seed: args.seed(),
         log,

@@ -49,6 +49,11 @@ pub enum Request {
         /// Its arguments, the first not included.
         arguments: Vec<String>,
     },
+    /// Why does this process of a job of this node stay where it is, or where would it go?
+    Why {
+        /// The process.
+        pid: i32,
+    },
     /// A program has ended: learn what it needed.
     Ran {
         /// Its file.
@@ -95,6 +100,8 @@ pub enum Reply {
         /// The reason and the figures that led to it.
         why: String,
     },
+    /// To [`Request::Why`]: the decision in words; `None`: nothing is known of the process.
+    Why(Option<String>),
     /// To [`Request::Events`], oldest first.
     Events(Vec<Event>),
     /// It is done.
@@ -249,11 +256,16 @@ impl Client {
 /// Connects, but does not wait for ever for a daemon that stands still: the limit for sending holds for
 /// connecting too (unix(7), SO_SNDTIMEO).
 fn connect(path: &Path) -> std::io::Result<UnixStream> {
+    connect_to(&UnixAddr::new(path)?)
+}
+
+/// The same at any address.
+pub(crate) fn connect_to(address: &UnixAddr) -> std::io::Result<UnixStream> {
     let kind = SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Unix, SockType::Stream, kind, None)?;
     let limit = TimeVal::milliseconds(CONNECT_TIMEOUT.as_millis() as i64);
     setsockopt(&socket, sockopt::SendTimeout, &limit)?;
-    nix::sys::socket::connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    nix::sys::socket::connect(socket.as_raw_fd(), address)?;
     Ok(UnixStream::from(socket))
 }
 

@@ -5,11 +5,13 @@
 //! |---|---|
 //! | `daemon.rs` | what tools and jobs ask the node daemon |
 //! | `place.rs` | where its socket is |
+//! | `job.rs` | what tools and the daemon ask of a job |
 //! | `runtime.rs` | starting a runtime |
 //! | `connections.rs` | a thread for each connection, within bounds |
 #![forbid(unsafe_code)]
 
 pub mod connections;
 pub mod daemon;
+pub mod job;
 pub mod place;
 pub mod runtime;

@@ -1,6 +1,8 @@
 //! Node daemons: joining, knowing each other, and what strangers get.
 
-use homenode_tests::cluster::Cluster;
+use std::process::Child;
+
+use homenode_tests::cluster::{Cluster, Node};
 
 #[test]
 fn nodes_join_and_know_each_other() {
@@ -180,7 +182,11 @@ fn processes_move_between_nodes_by_name() {
     let cluster = Cluster::of(3, "");
     let home = cluster.node(1);
     let script = "echo $$; n=0; while [ ! -e stop ]; do n=$((n + 1)); done; echo end";
-    let mut job = home.spawn("mosexec", &["--on", "n2", "--", "sh", "-c", script]);
+    let options = ["--on", "n2", "--lock"];
+    let mut job = home.spawn(
+        "mosexec",
+        &[&options[..], &["--", "sh", "-c", script]].concat(),
+    );
     let pid = job.id().to_string();
     for (to, expected) in [
         ("n3", 0),
@@ -226,20 +232,157 @@ fn a_node_that_drains_takes_no_guests() {
 fn daemons_that_crash_take_no_job_with_them() {
     let mut cluster = Cluster::of(2, "");
     let script = "echo begins; while [ ! -e stop ]; do :; done; echo ends";
-    let mut job = cluster
-        .node(1)
-        .spawn("mosexec", &["--on", "n2", "--", "sh", "-c", script]);
-    let started = || cluster.node(2).mosctl(&["status"]).stdout.contains("of n1");
-    assert!((0..500).any(|_| started() || {
-        pause();
-        false
-    }));
+    let options = ["--on", "n2", "--lock", "--", "sh", "-c", script];
+    let jobs = [cluster.node(1).spawn("mosexec", &options)];
+    await_places(cluster.node(1), &jobs, |places| places[0] == ">n2");
     cluster.node_mut(1).kill();
     cluster.node_mut(2).kill();
     std::fs::write(cluster.node(1).directory().join("stop"), "").expect("a file of our own");
-    assert!(job.wait().expect("a child of ours").success());
+    for job in jobs {
+        let done = job.wait_with_output().expect("a child of ours");
+        assert!(done.status.success(), "{done:?}");
+        assert_eq!(String::from_utf8_lossy(&done.stdout), "begins\nends\n");
+    }
 }
 
 fn pause() {
     std::thread::sleep(std::time::Duration::from_millis(20));
+}
+
+/// Computes until it is told to stop, and looks for that seldom.
+const COMPUTES: &str =
+    "while [ ! -e stop ]; do i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done; done; echo $i";
+
+/// Starts so many of these jobs.
+fn compute(node: &Node, options: &[&str], count: usize) -> Vec<Child> {
+    let arguments = [options, &["--", "sh", "-c", COMPUTES]].concat();
+    (0..count)
+        .map(|_| node.spawn("mosexec", &arguments))
+        .collect()
+}
+
+/// Where these jobs' commands run: `-` at home, `>NODE` elsewhere, nothing if they have not begun.
+fn places(node: &Node, jobs: &[Child]) -> Vec<String> {
+    let shown = node.run("mosps", &["-o", "pid,migr"]).stdout;
+    let of = |job: &Child| {
+        let start = format!("{} ", job.id());
+        let place = shown
+            .lines()
+            .find_map(|line| line.trim_start().strip_prefix(&start));
+        place.unwrap_or_default().trim().to_owned()
+    };
+    jobs.iter().map(of).collect()
+}
+
+/// Waits until they run where they should.
+fn await_places(node: &Node, jobs: &[Child], are_right: impl Fn(&[String]) -> bool) {
+    let right = || are_right(&places(node, jobs));
+    let in_time = (0..3000).any(|_| {
+        right() || {
+            pause();
+            false
+        }
+    });
+    let events = node.mosctl(&["events"]).stdout;
+    assert!(
+        in_time,
+        "{:?}\n{events}\n{}",
+        places(node, jobs),
+        node.log()
+    );
+}
+
+/// Waits until all of this is told.
+fn await_text(told: impl Fn() -> String, expected: &[&str]) {
+    let is_told = || {
+        let text = told();
+        expected.iter().all(|part| text.contains(part))
+    };
+    let in_time = (0..1000).any(|_| {
+        is_told() || {
+            pause();
+            false
+        }
+    });
+    assert!(in_time, "{expected:?}: {}", told());
+}
+
+fn all_end_right(node: &Node, jobs: Vec<Child>) {
+    std::fs::write(node.directory().join("stop"), "").expect("a file of our own");
+    for job in jobs {
+        let done = job.wait_with_output().expect("a child of ours");
+        assert!(done.status.success(), "{done:?}");
+        assert_eq!(
+            String::from_utf8_lossy(&done.stdout),
+            "100000\n",
+            "{done:?}"
+        );
+    }
+}
+
+/// All nodes measure the load of this machine, so what makes one better is that it says it is faster.
+#[test]
+fn jobs_go_by_themselves_where_they_are_done_sooner() {
+    let mut cluster = Cluster::of(1, "speed = 1");
+    let mut jobs = compute(cluster.node(1), &[], 3);
+    jobs.extend(compute(cluster.node(1), &["--home"], 1));
+    await_places(cluster.node(1), &jobs, |places| {
+        places.iter().all(|place| place == "-")
+    });
+    // A daemon that begins anew finds what runs.
+    cluster.node_mut(1).kill();
+    cluster.node_mut(1).start();
+    cluster.add("speed = 100");
+    await_places(cluster.node(1), &jobs, |places| {
+        places[..3].iter().all(|place| place == ">n2")
+    });
+    let home = cluster.node(1);
+    assert_eq!(places(home, &jobs)[3], "-", "--home");
+    let expected =
+        "(sh) has moved from node n1 to node n2: goes, it is done sooner there (to node n2)";
+    await_text(|| home.mosctl(&["events"]).ok(), &[expected]);
+    // Its memory may still be on its way.
+    let pid = jobs[0].id().to_string();
+    let expected = [
+        "on node n2; its home is node n1",
+        "By the cluster's policy it now stays",
+    ];
+    await_text(|| home.run("mosps", &["--why", &pid]).ok(), &expected);
+    all_end_right(home, jobs);
+}
+
+#[test]
+fn a_node_that_drains_is_left_by_its_guests() {
+    let cluster = Cluster::of(2, "");
+    let home = cluster.node(1);
+    let mut jobs = compute(home, &["--on", "n2"], 2);
+    jobs.extend(compute(home, &["--on", "n2", "--lock"], 1));
+    await_places(home, &jobs, |places| {
+        places.iter().all(|place| !place.is_empty())
+    });
+    let _ = cluster.node(2).mosctl(&["drain"]).ok();
+    await_places(home, &jobs, |places| {
+        places[..2].iter().all(|place| place == "-")
+    });
+    assert_eq!(places(home, &jobs)[2], ">n2", "--lock");
+    all_end_right(home, jobs);
+}
+
+#[test]
+fn what_is_locked_stays() {
+    let mut cluster = Cluster::of(1, "speed = 1");
+    let mut jobs = compute(cluster.node(1), &["--lock"], 1);
+    jobs.extend(compute(cluster.node(1), &[], 1));
+    cluster.add("speed = 100");
+    let home = cluster.node(1);
+    await_places(home, &jobs, |places| places[1] == ">n2");
+    assert_eq!(places(home, &jobs)[0], "-");
+    let why = home
+        .run("mosps", &["--why", &jobs[0].id().to_string()])
+        .ok();
+    assert!(
+        why.contains("its user keeps it where it is (--lock)"),
+        "{why}"
+    );
+    all_end_right(home, jobs);
 }

@@ -12,6 +12,7 @@ use lane::control::ToHost;
 use nix::sys::socket::{Shutdown, shutdown};
 
 use super::nodes::Nodes;
+use crate::bodies::Bodies;
 use crate::inspector::Inspector;
 use crate::job::lock;
 use crate::leases::StreamId;
@@ -32,6 +33,8 @@ pub(crate) struct Host {
     pub(crate) secret: Secret,
     /// Asks it about bodies.
     pub(crate) inspector: Inspector,
+    /// What it has told of what they use.
+    pub(crate) bodies: Bodies,
     state: Mutex<State>,
     changed: Condvar,
     control: Mutex<Option<lane::Sender>>,
@@ -64,6 +67,7 @@ impl Host {
             listener,
             secret: Secret::random().context("make the secret of a host")?,
             inspector: Inspector::default(),
+            bodies: Bodies::default(),
             state: Mutex::new(State::Starting),
             changed: Condvar::new(),
             control: Mutex::new(None),

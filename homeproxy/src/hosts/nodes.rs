@@ -31,6 +31,7 @@ impl Nodes {
                 home,
                 lanes,
                 others,
+                ..
             }) => Nodes::Named {
                 home: home.clone(),
                 lanes: *lanes,

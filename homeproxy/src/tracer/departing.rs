@@ -316,6 +316,7 @@ impl Tracer {
             heeded: Heeded::default(),
             proc_files,
             waiting: Waiting::new(held),
+            calls: 0.into(),
         });
         let mut made = HashMap::new();
         for (thread, (window, slot)) in stopped.iter().zip(slots) {

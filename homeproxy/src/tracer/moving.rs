@@ -84,6 +84,9 @@ impl Tracer {
 
     /// What came of a movement, for those who asked for it.
     pub(super) fn moved(&mut self, pid: i32, result: &Result<(), String>) {
+        if let Err(why) = result {
+            self.job.journal.refused(pid, why);
+        }
         for done in self.movers.remove(&pid).unwrap_or_default() {
             // Fails if the tool is gone.
             let _ = done.send((pid, result.clone()));

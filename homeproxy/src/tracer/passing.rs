@@ -82,6 +82,7 @@ impl Tracer {
             proc_files: old.proc_files.inherit(),
             heeded: Default::default(),
             waiting: Waiting::new(held),
+            calls: 0.into(),
         });
         for thread in threads {
             let passed = Arc::new(thread.passed_to(&deputy));

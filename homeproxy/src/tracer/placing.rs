@@ -1,6 +1,7 @@
 //! Programs after their execve: where they run is decided, and the process
 //! becomes a deputy if that is not home.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use image::ImageError;
@@ -134,6 +135,8 @@ impl Tracer {
             Some(caller) => caller.deputy.proc_files.inherit(),
             None => OpenFiles::find(pid),
         };
+        // A guest that executes a program stays where it is.
+        let calls = caller.map_or(0, |caller| caller.deputy.calls.load(Ordering::Relaxed));
         let place = Place { window, address };
         let deputy = Arc::new(Deputy {
             pid,
@@ -154,6 +157,7 @@ impl Tracer {
             heeded: Default::default(),
             kept: Default::default(),
             waiting,
+            calls: calls.into(),
         });
         for signal in signals {
             // Sent again, so that it stops the deputy and is passed on.

@@ -1,0 +1,434 @@
+//! `mosps`: shows the processes of mosexec jobs, where they run and why they stay.
+#![forbid(unsafe_code)]
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Parser, ValueEnum};
+use local::daemon;
+use local::job::{self, Client, Kept, Listing, Process};
+use nix::unistd::{Uid, User, geteuid};
+use serde::Serialize;
+
+/// Longest time that one job may take to answer.
+const JOB_TIMEOUT: Duration = Duration::from_secs(6);
+/// The same for the node daemon.
+const DAEMON_TIMEOUT: Duration = Duration::from_secs(1);
+/// Jobs that are asked at once.
+const AT_ONCE: usize = 16;
+/// Number of home among a job's nodes.
+const HOME_NODE: u32 = 1;
+
+/// Shows the processes that were started by mosexec on this node: yours, for root everybody's.
+#[derive(Debug, Parser)]
+#[command(name = "mosps", version, about, long_about = None)]
+#[command(
+    after_help = "MIGR: >NODE is away there, - runs at home. NMIGS: how often it has moved. WHY: why it does not move, - \
+                        if it may.\n%CPU and TIME: CPU time at home and where it runs now. FWD/S: calls that it has \
+                        forwarded, for each second since it came where it runs.\n\
+                        Exit status: 0, also if there are none; 1 if a job could not be asked; 2 for wrong usage."
+)]
+struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Sort by this column
+    #[arg(long, value_name = "KEY", default_value = "pid")]
+    sort: Column,
+    /// Show these columns
+    #[arg(short = 'o', value_name = "COLUMNS", value_delimiter = ',', conflicts_with_all = ["json", "why"])]
+    columns: Option<Vec<Column>>,
+    /// Say of this process where it is, and why it stays there or may move
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    why: Option<i32>,
+}
+
+/// What is shown of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Column {
+    Pid,
+    User,
+    Home,
+    Host,
+    Migr,
+    Nmigs,
+    Why,
+    Cpu,
+    Rss,
+    Fwd,
+    Time,
+    Command,
+}
+
+/// A process and what its job says of all.
+#[derive(Debug, Serialize)]
+struct Row {
+    #[serde(flatten)]
+    process: Process,
+    /// Name of its user.
+    user: String,
+    /// Its home node.
+    home: String,
+    /// What its user has said of where it runs.
+    kept: Kept,
+    /// CPU time of its time, in per cent of a core.
+    percent_cpu: f64,
+    /// Calls forwarded in a second.
+    forwarded_per_second: f64,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = match args.why {
+        Some(pid) => explain(pid).map(|()| ExitCode::SUCCESS),
+        None => show(&args),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("mosps: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn show(args: &Args) -> anyhow::Result<ExitCode> {
+    let (listings, failures) = listings(&job::all()?);
+    let mut names = Names::default();
+    let mut rows: Vec<Row> = listings
+        .into_iter()
+        .flat_map(|listing| rows(listing, &mut names))
+        .collect();
+    rows.sort_by(|a, b| {
+        args.sort
+            .order(a, b)
+            .then(a.process.pid.cmp(&b.process.pid))
+    });
+    let text = match args.json {
+        true => serde_json::to_string_pretty(&rows)? + "\n",
+        false => table(
+            &rows,
+            args.columns.as_deref().unwrap_or(Column::value_variants()),
+        ),
+    };
+    print(&text)?;
+    for failure in &failures {
+        eprintln!("mosps: {failure}");
+    }
+    Ok(ExitCode::from(u8::from(!failures.is_empty())))
+}
+
+/// What these jobs say, and what those that may be asked have not said.
+fn listings(proxies: &[i32]) -> (Vec<Listing>, Vec<String>) {
+    let (mut listings, mut failures) = (Vec::new(), Vec::new());
+    for some in proxies.chunks(AT_ONCE) {
+        let answers: Vec<_> = thread::scope(|scope| {
+            let asked = some.iter().map(|proxy| scope.spawn(|| ask(*proxy)));
+            // All are asked before one is waited for.
+            let asked: Vec<_> = asked.collect();
+            asked.into_iter().map(|asked| asked.join().ok()).collect()
+        });
+        for (proxy, answer) in some.iter().zip(answers) {
+            match answer {
+                Some(Ok(listing)) => listings.extend(listing),
+                Some(Err(error)) => {
+                    failures.push(format!("the job of home proxy {proxy}: {error:#}"));
+                }
+                None => failures.push(format!("the job of home proxy {proxy} was not asked")),
+            }
+        }
+    }
+    for listing in listings.iter().filter(|listing| listing.left_out > 0) {
+        let left_out = listing.left_out;
+        failures.push(format!(
+            "{left_out} processes of one job are left out: it has too many"
+        ));
+    }
+    (listings, failures)
+}
+
+/// `None`: it has ended, or is not for us to see.
+fn ask(proxy: i32) -> anyhow::Result<Option<Listing>> {
+    let Ok(Some(client)) = Client::of_job(proxy) else {
+        return Ok(None);
+    };
+    let own = geteuid();
+    if !own.is_root() && client.uid() != own.as_raw() {
+        return Ok(None);
+    }
+    let answer = client.within(JOB_TIMEOUT).list();
+    match answer {
+        Ok(listing) => Ok(Some(listing)),
+        // It has ended meanwhile.
+        Err(_) if matches!(Client::of_job(proxy), Err(_) | Ok(None)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn rows(listing: Listing, names: &mut Names) -> Vec<Row> {
+    let Listing {
+        home,
+        kept,
+        processes,
+        ..
+    } = listing;
+    processes
+        .into_iter()
+        .map(|process| Row {
+            user: names.of(process.uid),
+            home: home.clone(),
+            kept,
+            percent_cpu: per(process.cpu * 100.0, process.age),
+            forwarded_per_second: per(process.calls as f64, process.stay),
+            process,
+        })
+        .collect()
+}
+
+/// So much in each of so many seconds. A moment counts as a tenth: it tells nothing yet.
+fn per(amount: f64, seconds: f64) -> f64 {
+    amount / seconds.max(0.1)
+}
+
+/// Names of users.
+#[derive(Default)]
+struct Names(HashMap<u32, String>);
+
+impl Names {
+    fn of(&mut self, uid: u32) -> String {
+        let name = self.0.entry(uid).or_insert_with(|| {
+            let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+            user.map_or_else(|| uid.to_string(), |user| user.name)
+        });
+        name.clone()
+    }
+}
+
+impl Column {
+    fn title(self) -> &'static str {
+        match self {
+            Column::Pid => "PID",
+            Column::User => "USER",
+            Column::Home => "HOME",
+            Column::Host => "HOST",
+            Column::Migr => "MIGR",
+            Column::Nmigs => "NMIGS",
+            Column::Why => "WHY",
+            Column::Cpu => "%CPU",
+            Column::Rss => "RSS",
+            Column::Fwd => "FWD/S",
+            Column::Time => "TIME",
+            Column::Command => "COMMAND",
+        }
+    }
+
+    fn is_number(self) -> bool {
+        matches!(
+            self,
+            Column::Pid | Column::Nmigs | Column::Cpu | Column::Rss | Column::Fwd | Column::Time
+        )
+    }
+
+    fn text(self, row: &Row) -> String {
+        let process = &row.process;
+        let text = match self {
+            Column::Pid => process.pid.to_string(),
+            Column::User => row.user.clone(),
+            Column::Home => row.home.clone(),
+            Column::Host => process.host.clone(),
+            Column::Migr if process.node == HOME_NODE => "-".to_owned(),
+            Column::Migr => format!(">{}", process.host),
+            Column::Nmigs => process.moves.to_string(),
+            Column::Why => process.why.clone().unwrap_or_else(|| "-".to_owned()),
+            Column::Cpu => format!("{:.1}", row.percent_cpu),
+            Column::Rss => process.memory.map_or_else(|| "?".to_owned(), size),
+            Column::Fwd => format!("{:.0}", row.forwarded_per_second),
+            Column::Time => time(process.cpu),
+            Column::Command => process.command.clone(),
+        };
+        text.chars().map(shown).collect()
+    }
+
+    /// Names by the alphabet, numbers with the largest first; pids as they rise.
+    fn order(self, a: &Row, b: &Row) -> Ordering {
+        match self {
+            Column::Pid => a.process.pid.cmp(&b.process.pid),
+            Column::Nmigs => b.process.moves.cmp(&a.process.moves),
+            Column::Cpu => b.percent_cpu.total_cmp(&a.percent_cpu),
+            Column::Rss => b.process.memory.cmp(&a.process.memory),
+            Column::Fwd => b.forwarded_per_second.total_cmp(&a.forwarded_per_second),
+            Column::Time => b.process.cpu.total_cmp(&a.process.cpu),
+            _ => self.text(a).cmp(&self.text(b)),
+        }
+    }
+}
+
+/// What a terminal would obey is shown as a question mark.
+fn shown(letter: char) -> char {
+    if letter.is_control() { '?' } else { letter }
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..0x10_0000 => format!("{}K", bytes >> 10),
+        0x10_0000..0x4000_0000 => format!("{:.1}M", bytes as f64 / f64::from(1 << 20)),
+        _ => format!("{:.1}G", bytes as f64 / f64::from(1 << 30)),
+    }
+}
+
+fn time(seconds: f64) -> String {
+    let seconds = seconds as u64;
+    format!(
+        "{}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
+}
+
+fn table(rows: &[Row], columns: &[Column]) -> String {
+    let titles: Vec<String> = columns.iter().map(|c| c.title().to_owned()).collect();
+    let cells = rows
+        .iter()
+        .map(|row| columns.iter().map(|c| c.text(row)).collect());
+    let lines: Vec<Vec<String>> = std::iter::once(titles).chain(cells).collect();
+    let width = |at: usize| {
+        let widths = lines.iter().map(|line| line[at].chars().count());
+        widths.max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let mut padded = String::new();
+        for ((cell, column), width) in line.iter().zip(columns).zip(&widths) {
+            let cell = match column.is_number() {
+                true => format!("{cell:>width$}"),
+                false => format!("{cell:<width$}"),
+            };
+            padded.push_str(&cell);
+            padded.push(' ');
+        }
+        text.push_str(padded.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Who reads it may have read enough.
+fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("print"),
+        _ => Ok(()),
+    }
+}
+
+fn explain(pid: i32) -> anyhow::Result<()> {
+    let listing = Client::of_process(pid)?.within(JOB_TIMEOUT).list()?;
+    let rows = rows(listing, &mut Names::default());
+    let row = rows.into_iter().find(|row| row.process.pid == pid);
+    let row = row.with_context(|| format!("process {pid} has ended, or is a thread"))?;
+    let mut text = paragraph(&row);
+    if !row.process.moving && row.process.why.is_none() {
+        text.extend(
+            policy(pid).map(|decision| format!(" By the cluster's policy it now {decision}.")),
+        );
+    }
+    let text: String = text.chars().map(shown).collect();
+    print(&(text + "\n"))
+}
+
+/// What the node daemon would do with it, if there is one that looks after it.
+fn policy(pid: i32) -> Option<String> {
+    let client = daemon::Client::connect()
+        .ok()?
+        .within(DAEMON_TIMEOUT)
+        .ok()?;
+    match client.ask(&daemon::Request::Why { pid }).ok()? {
+        daemon::Reply::Why(decision) => decision,
+        _ => None,
+    }
+}
+
+fn paragraph(row: &Row) -> String {
+    let process = &row.process;
+    let (pid, command, user) = (process.pid, &process.command, &row.user);
+    let (host, stay) = (&process.host, time(process.stay));
+    let place = match process.node {
+        HOME_NODE => format!("at home, on node {host}"),
+        _ => format!("on node {host}; its home is node {}", row.home),
+    };
+    let moves = match process.moves {
+        0 => "It has not moved.".to_owned(),
+        1 => "It has moved once.".to_owned(),
+        times => format!("It has moved {times} times."),
+    };
+    let may = match (&process.why, process.moving) {
+        (_, true) => "It is on its way, or some of its memory is.".to_owned(),
+        (None, _) if process.node == HOME_NODE => {
+            "It may move: nothing that it does keeps it at home.".to_owned()
+        }
+        (None, _) => "It may move on, and home.".to_owned(),
+        (Some(why), _) if process.bound => {
+            format!("It stays there until it executes another program: {why}.")
+        }
+        (Some(why), _) => format!("It stays there: {why}."),
+    };
+    format!("Process {pid} ({command}) of user {user} has run for {stay} {place}. {moves} {may}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(pid: i32, node: u32, why: Option<&str>) -> Row {
+        Row {
+            process: Process {
+                pid,
+                node,
+                host: node.to_string(),
+                stay: 3723.0,
+                cpu: 61.5,
+                memory: Some(3 << 19),
+                why: why.map(str::to_owned),
+                command: "sleep\u{1b}[2J 1".to_owned(),
+                ..Process::default()
+            },
+            user: "ann".to_owned(),
+            home: "1".to_owned(),
+            kept: Kept::Free,
+            percent_cpu: 99.94,
+            forwarded_per_second: 12.0,
+        }
+    }
+
+    #[test]
+    fn a_table_has_a_line_for_each_process() {
+        let rows = [row(7, 3, None), row(4711, 1, Some("it maps a file"))];
+        let expected = "\
+\x20PID USER HOME HOST MIGR NMIGS WHY            %CPU  RSS FWD/S    TIME COMMAND
+   7 ann  1    3    >3       0 -              99.9 1.5M    12 0:01:01 sleep?[2J 1
+4711 ann  1    1    -        0 it maps a file 99.9 1.5M    12 0:01:01 sleep?[2J 1
+";
+        assert_eq!(table(&rows, Column::value_variants()), expected);
+        assert_eq!(table(&[], &[Column::Pid, Column::Why]), "PID WHY\n");
+    }
+
+    #[test]
+    fn columns_sort() {
+        let (first, second) = (row(7, 3, None), row(8, 1, None));
+        assert_eq!(Column::Pid.order(&first, &second), Ordering::Less);
+        assert_eq!(Column::Host.order(&first, &second), Ordering::Greater);
+        assert_eq!(Column::Cpu.order(&first, &second), Ordering::Equal);
+    }
+
+    #[test]
+    fn a_process_is_explained() {
+        let said = paragraph(&row(7, 3, None));
+        let expected = "has run for 1:02:03 on node 3; its home is node 1. It has not moved. It may move on, and home.";
+        assert!(said.contains(expected), "{said}");
+        let said = paragraph(&row(7, 1, Some("it maps a file")));
+        assert!(said.ends_with("It stays there: it maps a file."), "{said}");
+    }
+}

@@ -1,0 +1,444 @@
+//! Processes of this node's jobs that had better run elsewhere: the cluster's policy, carried out.
+//!
+//! The home node decides for all of its own processes, wherever they run: for those elsewhere by the load
+//! that their node has told, so that a node that drains or is short of memory is left by its guests, and
+//! no node has to be asked to let one go. There is no other record than the jobs themselves: they are
+//! found by their sockets, whenever they or this daemon began.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use cluster::decision::Action;
+use cluster::load::{Known, Load, NodeId};
+use cluster::migration::{self, Order, Running, Step};
+use cluster::program::{Need, Program};
+use cluster::settings::Settings;
+use local::job::{self, Client, Listing, Process};
+use rand::seq::SliceRandom;
+
+use crate::looks::{self, Look, Looked, Looks};
+use crate::{Daemon, STACK_BYTES, lock, placing};
+
+/// Time from one look at this node's processes to the next, at least.
+const STEP: Duration = Duration::from_secs(1);
+/// It is so many times the CPU time that jobs need for a look, if that is more: it is to take little of a
+/// core.
+const STEP_OF_LOOK: u32 = 20;
+/// But not more than this.
+const STEP_MAX: Duration = Duration::from_secs(10);
+/// Longest time that a job may take to say what its processes do.
+const LIST_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time that may be lost in one look on jobs that do not say it: the others are asked in the next one.
+const LOST_MAX: Duration = Duration::from_secs(2);
+/// Longest time that a process may take to move; after that nobody waits for it.
+const MOVE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Processes that move at once, in all and of one job.
+const MOVES_MAX: usize = 16;
+const MOVES_OF_JOB_MAX: usize = 4;
+/// A job that is none of this node's is asked again after so long: another may have its number.
+const NOT_OURS: Duration = Duration::from_secs(60);
+/// The same for one that does not answer.
+const SILENT: Duration = Duration::from_secs(10);
+/// Number of home among a job's nodes.
+const HOME_NODE: u32 = 1;
+
+/// A process on its way, by our order.
+struct Flight {
+    proxy: i32,
+    from: NodeId,
+    to: NodeId,
+}
+
+/// Looks after this node's processes.
+struct Mover {
+    daemon: Arc<Daemon>,
+    looks: Looks,
+    /// By pid.
+    flights: HashMap<i32, Flight>,
+    /// Jobs that are not asked before then, by home proxy.
+    passed_over: HashMap<i32, Instant>,
+    /// Home proxies of this node's jobs that have answered in the last look.
+    answered: HashSet<i32>,
+    /// Who waits for a movement tells here whether the process has moved.
+    done: mpsc::Sender<(i32, bool)>,
+    landed: mpsc::Receiver<(i32, bool)>,
+}
+
+/// Runs until the daemon ends.
+pub(crate) fn run(daemon: &Arc<Daemon>) {
+    let (done, landed) = mpsc::channel();
+    let mut mover = Mover {
+        daemon: Arc::clone(daemon),
+        looks: Looks::default(),
+        flights: HashMap::new(),
+        passed_over: HashMap::new(),
+        answered: HashSet::new(),
+        done,
+        landed,
+    };
+    loop {
+        let cost = mover.step();
+        thread::sleep((cost * STEP_OF_LOOK).clamp(STEP, STEP_MAX));
+    }
+}
+
+/// Why this process stays where it is, or where it would go; `None`: nothing is known of it.
+pub(crate) fn explain(daemon: &Daemon, pid: i32) -> Option<String> {
+    let looked = lock(&daemon.looked).get(&pid).cloned()?;
+    let surroundings = Surroundings::of(daemon)?;
+    let here = surroundings.load(looked.here)?;
+    let known = surroundings.others(looked.here);
+    let step = surroundings.step(&here, &known, &[], &[]);
+    let process = surroundings.running(pid, &looked);
+    let settings = placing::settings(daemon);
+    let decision = migration::explain(&step, &process, &settings, &mut *lock(&daemon.random));
+    Some(placing::words(daemon, &decision))
+}
+
+/// What is known of the nodes at one moment.
+struct Surroundings {
+    /// This node's load as others see it.
+    own: Load,
+    /// Processes that want a core here, damped for what leaves.
+    wanting: f32,
+    known: Vec<Known>,
+    nodes: usize,
+    now: Duration,
+}
+
+impl Surroundings {
+    /// `None`: this node's load has not been measured yet.
+    fn of(daemon: &Daemon) -> Option<Surroundings> {
+        let known = placing::known(daemon);
+        let view = lock(&daemon.view);
+        let own = view.own?;
+        Some(Surroundings {
+            own,
+            wanting: view.wanting as f32,
+            known,
+            nodes: view.alive.len() + 1,
+            now: daemon.began.elapsed(),
+        })
+    }
+
+    /// The load of a node that processes may leave, if it lives.
+    fn load(&self, node: NodeId) -> Option<Load> {
+        if node == self.own.node {
+            return Some(Load {
+                runnable: self.wanting,
+                ..self.own
+            });
+        }
+        let known = self.known.iter().find(|known| known.load.node == node);
+        known.map(|known| known.load)
+    }
+
+    /// Nodes that a process on node `here` could go to, its home not among them.
+    fn others(&self, here: NodeId) -> Vec<Known> {
+        let others = self.known.iter().filter(|known| known.load.node != here);
+        others.copied().collect()
+    }
+
+    fn step<'a>(
+        &'a self,
+        here: &'a Load,
+        known: &'a [Known],
+        processes: &'a [Running<'a>],
+        in_flight: &'a [NodeId],
+    ) -> Step<'a> {
+        Step {
+            here,
+            processes,
+            known,
+            nodes: self.nodes,
+            in_flight,
+            now: self.now,
+        }
+    }
+
+    fn running<'a>(&self, pid: i32, looked: &'a Looked) -> Running<'a> {
+        let at_home = looked.here == self.own.node;
+        Running {
+            process: u64::from(pid.cast_unsigned()),
+            home: self.own.node,
+            need: looked.need,
+            used: looked.used,
+            since: looked.since,
+            home_load: (!at_home).then_some(Known {
+                load: self.own,
+                taken: self.now,
+            }),
+            rules: &looked.rules,
+            leaving: looked.leaving,
+        }
+    }
+}
+
+impl Mover {
+    /// Looks, and orders what is right. Returns what the look has cost.
+    fn step(&mut self) -> Duration {
+        let now = self.daemon.began.elapsed();
+        while let Ok((pid, has_moved)) = self.landed.try_recv() {
+            self.flights.remove(&pid);
+            self.looks.tried(pid, has_moved, now);
+        }
+        let Some(surroundings) = Surroundings::of(&self.daemon) else {
+            return Duration::ZERO;
+        };
+        let (looked, cost) = self.look(&surroundings);
+        self.looks.retain(|pid| looked.contains_key(&pid));
+        lock(&self.daemon.looked).clone_from(&looked);
+        let mut by_node: BTreeMap<NodeId, Vec<i32>> = BTreeMap::new();
+        for (pid, process) in &looked {
+            by_node.entry(process.here).or_default().push(*pid);
+        }
+        let settings = placing::settings(&self.daemon);
+        for (node, mut pids) in by_node {
+            pids.sort_unstable();
+            for order in self.decide(node, &pids, &looked, &settings) {
+                self.carry_out(node, &order, &looked);
+            }
+        }
+        cost
+    }
+
+    /// What leaves this node now.
+    fn decide(
+        &self,
+        node: NodeId,
+        pids: &[i32],
+        looked: &HashMap<i32, Looked>,
+        settings: &Settings,
+    ) -> Vec<Order> {
+        // Anew for each: what goes somewhere by an order before counts there.
+        let Some(surroundings) = Surroundings::of(&self.daemon) else {
+            return Vec::new();
+        };
+        let Some(here) = surroundings.load(node) else {
+            return Vec::new();
+        };
+        let flights = self.flights.values().filter(|flight| flight.from == node);
+        let in_flight: Vec<NodeId> = flights.map(|flight| flight.to).collect();
+        let known = surroundings.others(node);
+        let processes: Vec<Running<'_>> = pids
+            .iter()
+            .filter_map(|pid| Some(surroundings.running(*pid, looked.get(pid)?)))
+            .collect();
+        let step = surroundings.step(&here, &known, &processes, &in_flight);
+        migration::leave(&step, settings, &mut *lock(&self.daemon.random))
+    }
+
+    /// Looks at all processes of this node's jobs. With CPU time that the jobs needed for it.
+    fn look(&mut self, surroundings: &Surroundings) -> (HashMap<i32, Looked>, Duration) {
+        let mut proxies = job::all().unwrap_or_else(|error| {
+            tracing::warn!("{error:#}");
+            Vec::new()
+        });
+        self.passed_over.retain(|_, until| Instant::now() < *until);
+        let key = self.daemon.me.to_string();
+        let settings = placing::settings(&self.daemon);
+        let mut all = HashMap::new();
+        // Anybody can make sockets that look like jobs and do not answer. Those that have answered come
+        // first, the others in any order.
+        let answered = std::mem::take(&mut self.answered);
+        proxies.shuffle(&mut *lock(&self.daemon.random));
+        proxies.sort_by_key(|proxy| !answered.contains(proxy));
+        let (mut cost, mut lost) = (Duration::ZERO, Duration::ZERO);
+        for proxy in proxies {
+            if self.passed_over.contains_key(&proxy) {
+                continue;
+            }
+            if lost > LOST_MAX {
+                break;
+            }
+            let asked = Instant::now();
+            let wait = match list(proxy) {
+                Ok(Some((uid, listing))) if listing.cluster.as_ref() == Some(&key) => {
+                    let looked = self.look_at(proxy, uid, &listing, surroundings, &settings);
+                    all.extend(looked);
+                    self.answered.insert(proxy);
+                    // A job can say anything.
+                    cost += looks::seconds(listing.cost).min(STEP_MAX);
+                    continue;
+                }
+                Ok(_) => NOT_OURS,
+                Err(error) => {
+                    tracing::debug!("the job of home proxy {proxy}: {error:#}");
+                    lost += asked.elapsed();
+                    SILENT
+                }
+            };
+            self.passed_over.insert(proxy, Instant::now() + wait);
+        }
+        (all, cost)
+    }
+
+    fn look_at(
+        &mut self,
+        proxy: i32,
+        uid: u32,
+        listing: &Listing,
+        surroundings: &Surroundings,
+        settings: &Settings,
+    ) -> Vec<(i32, Looked)> {
+        let mut all = Vec::new();
+        // A job can say anything: it has a say over its user's processes only.
+        let may = |process: &&Process| uid == 0 || owner(process.pid) == Some(uid);
+        for process in listing.processes.iter().filter(may) {
+            let Some(here) = self.place(process, surroundings) else {
+                continue;
+            };
+            let look = Look {
+                process,
+                kept: listing.kept,
+                here: &here,
+                calls: match process.node {
+                    HOME_NODE => calls_at_home(process.pid),
+                    _ => process.calls,
+                },
+                expected: self.expected(process, settings),
+                now: self.daemon.began.elapsed(),
+            };
+            let leaves = self.flights.contains_key(&process.pid);
+            all.push((process.pid, self.looks.look(&look, proxy, leaves)));
+        }
+        all
+    }
+
+    /// Load of the node where a process runs, if that is known and lives.
+    fn place(&self, process: &Process, surroundings: &Surroundings) -> Option<Load> {
+        if process.node == HOME_NODE {
+            return surroundings.load(surroundings.own.node);
+        }
+        let members = lock(&self.daemon.members);
+        let node = members.by_name(&process.host)?.key.node_id();
+        drop(members);
+        surroundings.load(node)
+    }
+
+    fn expected(&self, process: &Process, settings: &Settings) -> Need {
+        let learned = lock(&self.daemon.learned);
+        let (executable, arguments) = program(process.pid);
+        learned.expect_or_guess(Program::new(&executable, &arguments), settings)
+    }
+
+    /// Starts a movement, and has a thread wait for it.
+    fn carry_out(&mut self, from: NodeId, order: &Order, looked: &HashMap<i32, Looked>) {
+        let (Action::Go(to), Ok(pid)) = (order.decision.action, i32::try_from(order.process))
+        else {
+            return;
+        };
+        let Some(process) = looked.get(&pid) else {
+            return;
+        };
+        let proxy = process.proxy;
+        let of_job = self.flights.values().filter(|f| f.proxy == proxy).count();
+        if self.flights.len() >= MOVES_MAX || of_job >= MOVES_OF_JOB_MAX {
+            // Ordered again in the next step, if that is right then.
+            return;
+        }
+        let daemon = Arc::clone(&self.daemon);
+        let (Some(from_name), Some(to_name)) =
+            (placing::name(&daemon, from), placing::name(&daemon, to))
+        else {
+            return;
+        };
+        placing::comes(&daemon, to, process.need.memory);
+        let why = placing::words(&daemon, &order.decision);
+        let what = format!("process {pid} ({})", process.name);
+        let done = self.done.clone();
+        let started = thread::Builder::new()
+            .name("move".into())
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
+                let moved = migrate(proxy, pid, &to_name);
+                daemon.event(&match &moved {
+                    Ok(()) => format!("{what} has moved from node {from_name} to node {to_name}: {why}"),
+                    Err(error) => format!(
+                        "{what} has not moved from node {from_name} to node {to_name}: {error:#}; ordered since it {why}"
+                    ),
+                });
+                // Fails if the daemon ends.
+                let _ = done.send((pid, moved.is_ok()));
+            });
+        match started {
+            Ok(_) => drop(self.flights.insert(pid, Flight { proxy, from, to })),
+            Err(error) => tracing::warn!("no thread to move process {pid}: {error}"),
+        }
+    }
+}
+
+/// Whose job it is and what it says; `None`: somebody else answers in its name, or it is not for us to ask.
+fn list(proxy: i32) -> anyhow::Result<Option<(u32, Listing)>> {
+    let Some(client) = Client::of_job(proxy)? else {
+        return Ok(None);
+    };
+    let own = nix::unistd::geteuid();
+    if !own.is_root() && client.uid() != own.as_raw() {
+        return Ok(None);
+    }
+    let uid = client.uid();
+    let listing = client.within(LIST_TIMEOUT).list()?;
+    Ok(Some((uid, listing)))
+}
+
+fn migrate(proxy: i32, pid: i32, to: &str) -> anyhow::Result<()> {
+    let client = Client::of_job(proxy)?.context("its job has ended")?;
+    let migrated = client.within(MOVE_TIMEOUT).migrate(pid, false, to)?;
+    match migrated.stayed.into_iter().next() {
+        Some((_, why)) => bail!("{why}"),
+        None => Ok(()),
+    }
+}
+
+/// The user of process `pid`, if it lives.
+fn owner(pid: i32) -> Option<u32> {
+    let found = fs::metadata(format!("/proc/{pid}"));
+    found.ok().map(|found| found.uid())
+}
+
+/// Calls of a process at home that would be forwarded if it were elsewhere: reads and writes are what the
+/// kernel counts (proc_pid_io(5)).
+fn calls_at_home(pid: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    calls_in(&text)
+}
+
+fn calls_in(io: &str) -> u64 {
+    let count = |name: &str| -> u64 {
+        let line = io.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|count| count.trim().parse().ok())
+            .unwrap_or(0)
+    };
+    count("syscr:").saturating_add(count("syscw:"))
+}
+
+/// File and arguments of a process; nothing of one that is not for us to see.
+fn program(pid: i32) -> (Vec<u8>, Vec<Vec<u8>>) {
+    /// As many as are looked at, and more than any shape of them needs.
+    const BYTES_MAX: usize = 4096;
+    let executable = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    let mut words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    words.truncate(BYTES_MAX);
+    let words = words.strip_suffix(&[0]).unwrap_or(&words);
+    let arguments = words.split(|byte| *byte == 0).skip(1);
+    let executable = executable.into_os_string().into_encoded_bytes();
+    (executable, arguments.map(<[u8]>::to_vec).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_counted() {
+        let io = "rchar: 10\nwchar: 20\nsyscr: 3\nsyscw: 4\nread_bytes: 0\n";
+        assert_eq!(calls_in(io), 7);
+        assert_eq!(calls_in("syscr: x"), 0);
+    }
+}
