@@ -4,12 +4,12 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use local::job::Client;
+use local::job::{self, Client, Migrated};
 
 /// Moves process PID, which was started by mosexec, to another node while it
 /// runs.
 #[derive(Debug, Parser)]
-#[command(name = "migrate", version, about, long_about = None)]
+#[command(name = "migrate", version, about, long_about = None, allow_missing_positional = true)]
 #[command(
     after_help = "Exit status: 0 if it has moved; 1 if it goes on where it was, with the reason on \
                         standard error; 2 for wrong usage."
@@ -18,9 +18,12 @@ struct Args {
     /// Move all processes of the job that PID belongs to
     #[arg(long)]
     job: bool,
+    /// Move all processes of all your jobs on this node, for root everybody's
+    #[arg(long, conflicts_with_all = ["job", "pid"])]
+    all: bool,
     /// The process
-    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
-    pid: i32,
+    #[arg(value_parser = clap::value_parser!(i32).range(1..), required_unless_present = "all")]
+    pid: Option<i32>,
     /// Where to: the number of a node, home, or best (without a cluster of daemons: home)
     #[arg(value_name = "NODE|home|best")]
     to: String,
@@ -38,7 +41,14 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
-    let outcome = Client::of_process(args.pid)?.migrate(args.pid, args.job, &args.to)?;
+    let outcome = match args.pid {
+        Some(pid) => Client::of_process(pid)?.migrate(pid, args.job, &args.to)?,
+        None => job::migrate_all(&args.to)?,
+    };
+    all_moved(outcome)
+}
+
+fn all_moved(outcome: Migrated) -> anyhow::Result<()> {
     let stayed: Vec<String> = outcome
         .stayed
         .into_iter()

@@ -17,6 +17,7 @@ use daemon::peers::{self, NewNode};
 use daemon::state::State;
 use daemon::token::Token;
 use local::daemon::{Client, Node, Reply, Request, Status};
+use local::job::Migrated;
 
 /// Longest time that a daemon may take to start.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -65,6 +66,10 @@ enum Verb {
     Drain,
     /// Let this node take guests again
     Undrain,
+    /// Call all of your processes home, for root everybody's of this node
+    ///
+    /// The node daemon may move them away again, unless it is configured otherwise ([balance] migrate).
+    Bring,
     /// Leave the cluster: the daemon ends, and its state is removed
     Leave,
     /// Believe the key of a node no more, for ever
@@ -145,6 +150,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             Ok(())
         }
         Verb::Drain => ask(Request::Drain { closed: true }).map(|_| ()),
+        Verb::Bring => bring(),
         Verb::Undrain => ask(Request::Drain { closed: false }).map(|_| ()),
         Verb::Revoke { node } => ask(Request::Revoke { node: node.clone() }).map(|_| ()),
         Verb::Stop => ask(Request::Stop).map(|_| ()),
@@ -154,6 +160,17 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
             Err(_) => State::at(&config.state).remove(),
         },
     }
+}
+
+fn bring() -> anyhow::Result<()> {
+    let Migrated { moved, stayed } = local::job::migrate_all("home")?;
+    let stayed: Vec<String> = stayed
+        .into_iter()
+        .map(|(pid, why)| format!("process {pid} has not come home: {why}"))
+        .collect();
+    ensure!(stayed.is_empty(), "{}", stayed.join("\nmosctl: "));
+    println!("processes that have come home: {}", moved.len());
+    Ok(())
 }
 
 /// The daemon of this configuration; without `--config` any that serves this user.

@@ -12,7 +12,7 @@ use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use local::daemon;
 use local::job::{self, Client, Kept, Listing, Process};
-use nix::unistd::{Uid, User, geteuid};
+use nix::unistd::{Uid, User};
 use serde::Serialize;
 
 /// Longest time that one job may take to answer.
@@ -151,13 +151,9 @@ fn listings(proxies: &[i32]) -> (Vec<Listing>, Vec<String>) {
 
 /// `None`: it has ended, or is not for us to see.
 fn ask(proxy: i32) -> anyhow::Result<Option<Listing>> {
-    let Ok(Some(client)) = Client::of_job(proxy) else {
+    let Some(client) = Client::of_own_job(proxy) else {
         return Ok(None);
     };
-    let own = geteuid();
-    if !own.is_root() && client.uid() != own.as_raw() {
-        return Ok(None);
-    }
     let answer = client.within(JOB_TIMEOUT).list();
     match answer {
         Ok(listing) => Ok(Some(listing)),

@@ -8,10 +8,12 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use nix::sys::socket::{UnixAddr, UnixCredentials, getsockopt, sockopt::PeerCredentials};
+use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
 /// Longest request or answer in bytes.
@@ -218,6 +220,13 @@ impl Client {
         Ok((client.peer.pid() == proxy).then_some(client))
     }
 
+    /// The same; `None` also if it has ended, or is not for this user to see.
+    pub fn of_own_job(proxy: i32) -> Option<Client> {
+        let client = Client::of_job(proxy).ok().flatten()?;
+        let own = geteuid();
+        (own.is_root() || client.uid() == own.as_raw()).then_some(client)
+    }
+
     /// The user whose job it is.
     pub fn uid(&self) -> u32 {
         self.peer.uid()
@@ -272,6 +281,43 @@ impl Client {
             Reply::Migrated(_) => anyhow::bail!("the job gives another answer"),
         }
     }
+}
+
+/// Moves all processes of all jobs on this node that are this user's, for root everybody's. All jobs
+/// move at once.
+///
+/// # Errors
+/// The jobs cannot be found, or one of them refuses: the others have moved.
+pub fn migrate_all(to: &str) -> anyhow::Result<Migrated> {
+    let clients: Vec<Client> = all()?.into_iter().filter_map(Client::of_own_job).collect();
+    let answers: Vec<anyhow::Result<Migrated>> = thread::scope(|scope| {
+        let asked = clients.into_iter().map(|client| {
+            let ask = move || {
+                // It knows itself which processes it has.
+                let any = 0;
+                client.migrate(any, true, to)
+            };
+            thread::Builder::new().spawn_scoped(scope, ask)
+        });
+        let asked: Vec<_> = asked.collect();
+        let answers = asked.into_iter().map(|asked| {
+            let answer = asked.context("start a thread")?.join();
+            answer.unwrap_or_else(|_| Err(anyhow::anyhow!("a job was not asked")))
+        });
+        answers.collect()
+    });
+    let mut migrated = Migrated::default();
+    let mut refused = Ok(());
+    for answer in answers {
+        match answer {
+            Ok(one) => {
+                migrated.moved.extend(one.moved);
+                migrated.stayed.extend(one.stayed);
+            }
+            Err(error) => refused = Err(error),
+        }
+    }
+    refused.map(|()| migrated)
 }
 
 /// Reads until a moment, if there is one.

@@ -87,6 +87,48 @@ fn a_process_is_shown_where_it_runs() {
     assert_eq!(outcome.status.as_shell(), 0);
 }
 
+/// Runs beside nothing: it moves whatever runs.
+#[test]
+fn all_jobs_move() {
+    let case = Case::script("sh", SCRIPT).time_limit(60);
+    let jobs = [(); 2].map(|()| Running::start(&case, Way::AmongThree));
+    for job in &jobs {
+        job.await_output("ready");
+    }
+    let tool = |name: &str, arguments: &[&str]| {
+        let mut command = Command::new(mosexec().with_file_name(name));
+        command
+            .args(arguments)
+            .output()
+            .expect("a tool beside mosexec")
+    };
+    let to_three = tool("migrate", &["--all", "3"]);
+    assert!(to_three.status.success(), "{to_three:?}");
+    for job in &jobs {
+        shows(job.pid(), "host,migr", "3 >3");
+    }
+    let brought = tool("mosctl", &["bring"]);
+    assert_eq!(
+        stdout(&brought),
+        "processes that have come home: 2\n",
+        "{brought:?}"
+    );
+    for job in jobs {
+        shows(job.pid(), "host,migr", "1 -");
+        let pid = job.pid();
+        end(job, pid);
+    }
+    assert!(tool("migrate", &["--all", "home"]).status.success());
+    // Either one process or all.
+    for wrong in [
+        &["home"][..],
+        &["--all", "1", "home"],
+        &["--all", "--job", "home"],
+    ] {
+        assert_eq!(tool("migrate", wrong).status.code(), Some(2), "{wrong:?}");
+    }
+}
+
 #[test]
 fn why_a_process_stays_is_told() {
     let script = "import mmap, time\n\

@@ -50,6 +50,63 @@ fn to_and_fro_by_command() {
     assert_eq!(outcome.status.as_shell(), 0, "{:?}", outcome.stderr);
 }
 
+/// What the job's own processes have: descriptors, threads, and memory in KiB.
+fn holdings(running: &Running) -> [usize; 3] {
+    let programs = ["homenode-homeproxy", "homenode-runtime"];
+    let own: Vec<_> = programs
+        .iter()
+        .flat_map(|program| running.await_processes(program))
+        .collect();
+    assert_eq!(own.len(), programs.len(), "{own:?}");
+    let sum = |of: &dyn Fn(i32) -> usize| own.iter().map(|process| of(process.pid)).sum();
+    let entries = |pid: i32, what: &str| {
+        let entries = fs::read_dir(format!("/proc/{pid}/{what}"));
+        entries.map_or(0, Iterator::count)
+    };
+    let memory = |pid: i32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.unwrap_or(0)
+    };
+    [
+        sum(&|pid| entries(pid, "fd")),
+        sum(&|pid| entries(pid, "task")),
+        sum(&memory),
+    ]
+}
+
+#[test]
+fn a_thousand_moves_leave_nothing() {
+    const BEFORE: usize = 100;
+    const MOVES: usize = 1000;
+    /// What allocators and the pools of lanes and helpers may come to hold after the first moves.
+    const MORE: [usize; 3] = [8, 4, 2048];
+    let case = Case::script("sh", "echo ready; while [ ! -e over ]; do :; done").time_limit(300);
+    let running = Running::start(&case, Way::Elsewhere);
+    running.await_output("ready");
+    let pid = running.pid().to_string();
+    let to_and_fro = |times: usize| {
+        for _ in 0..times / 2 {
+            moves(&pid, "home");
+            moves(&pid, "2");
+        }
+        holdings(&running)
+    };
+    let before = to_and_fro(BEFORE);
+    let after = to_and_fro(MOVES);
+    for ((before, after), more) in before.iter().zip(&after).zip(MORE) {
+        let grown = format!("{before} after {BEFORE} moves, {after} after {MOVES} more");
+        assert!(*after <= before + more, "{grown}");
+    }
+    fs::write(running.work().join("over"), "").expect("a file of our own");
+    let outcome = running.finish();
+    assert_eq!(outcome.problems, Vec::<String>::new());
+    assert_eq!(outcome.status.as_shell(), 0, "{:?}", outcome.stderr);
+}
+
 #[test]
 fn a_process_with_a_reason_stays_at_home() {
     let script = "import mmap, time\n\
