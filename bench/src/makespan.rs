@@ -34,7 +34,7 @@ struct Options {
     #[arg(long, value_name = "N", default_value_t = 16)]
     jobs: usize,
     /// About how long one computes, alone on a core
-    #[arg(long, value_name = "SECONDS", default_value_t = 4.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 8.0)]
     seconds: f64,
     /// Runs of each kind
     #[arg(long, value_name = "N", default_value_t = 3)]

@@ -11,7 +11,7 @@ use local::job::{Kept, Process};
 
 /// A process wants a core if it has used this share of what each of those gets that want one.
 const WANTS_SHARE: f64 = 0.2;
-/// Less CPU time between two looks, in seconds, tells nothing of how often a process calls.
+/// Less CPU time, in seconds, tells nothing of how often a process calls.
 const TELLING_SECONDS: f64 = 0.05;
 /// Time until it is tried again to move a process that could not; twice as long after each failure.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -64,7 +64,8 @@ struct Record {
     at: Duration,
     here: NodeId,
     cpu: f64,
-    calls: u64,
+    /// CPU time and calls when it was last told from them how often it calls.
+    told: (f64, u64),
     /// CPU time in seconds at reference speed.
     used: f64,
     /// Calls for each of those.
@@ -141,7 +142,7 @@ impl Record {
             at: look.now,
             here: look.here.node,
             cpu: process.cpu_there.unwrap_or(0.0),
-            calls: look.calls,
+            told: (process.cpu_there.unwrap_or(0.0), look.calls),
             used: sane(process.cpu) * f64::from(look.here.speed),
             calls_each: None,
             wants: false,
@@ -163,13 +164,17 @@ impl Record {
             let more = cpu - self.cpu;
             self.used += more * speed;
             self.wants = more / passed >= WANTS_SHARE * each(look.here);
-            if more >= TELLING_SECONDS {
-                let calls = look.calls.saturating_sub(self.calls) as f64;
-                let now = calls / (more * speed);
+            let since = cpu - self.told.0;
+            if since >= TELLING_SECONDS {
+                let calls = look.calls.saturating_sub(self.told.1) as f64;
+                let now = calls / (since * speed);
                 self.calls_each = Some(self.calls_each.map_or(now, |old| (old + now) / 2.0));
+                self.told = (cpu, look.calls);
             }
+        } else {
+            self.told = (cpu, look.calls);
         }
-        (self.at, self.here, self.cpu, self.calls) = (look.now, look.here.node, cpu, look.calls);
+        (self.at, self.here, self.cpu) = (look.now, look.here.node, cpu);
     }
 }
 

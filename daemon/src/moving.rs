@@ -25,7 +25,7 @@ use crate::looks::{self, Look, Looked, Looks};
 use crate::{Daemon, STACK_BYTES, lock, placing};
 
 /// Time from one look at this node's processes to the next, at least.
-const STEP: Duration = Duration::from_secs(1);
+const STEP: Duration = Duration::from_millis(500);
 /// It is so many times the CPU time that jobs need for a look, if that is more: it is to take little of a
 /// core.
 const STEP_OF_LOOK: u32 = 20;

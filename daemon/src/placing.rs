@@ -65,8 +65,9 @@ pub(crate) fn place(daemon: &Daemon, executable: &str, arguments: &[String]) -> 
         Action::Stay => None,
         Action::Go(id) => name(daemon, id),
     };
-    if let Action::Go(id) = decision.action {
-        comes(daemon, id, need.memory);
+    match decision.action {
+        Action::Go(id) => comes(daemon, id, need.memory),
+        Action::Stay => begins(daemon, need.cpu),
     }
     Reply::Place {
         node,
@@ -79,6 +80,16 @@ pub(crate) fn comes(daemon: &Daemon, id: NodeId, memory: u64) {
     if let Some((load, _)) = lock(&daemon.view).loads.get_mut(&id) {
         load.runnable += 1.0;
         load.memory_free = load.memory_free.saturating_sub(memory);
+    }
+}
+
+/// Until its load is measured again, this node counts as one that has another process, which needs so
+/// much CPU time: of many that begin at the same moment not all are to think that it is idle.
+fn begins(daemon: &Daemon, cpu: f64) {
+    /// One that needs less is over before it could be in anybody's way.
+    const LONG_SECONDS: f64 = 0.1;
+    if let Some(own) = &mut lock(&daemon.view).own {
+        own.runnable += (cpu / LONG_SECONDS).min(1.0) as f32;
     }
 }
 
