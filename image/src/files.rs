@@ -163,7 +163,11 @@ impl LocalFiles {
 
     /// Which file at home is meant by a mapping that shows this inode and name here.
     pub fn home_of(&self, inode: u64, name: &str) -> Option<FileIdentity> {
-        lock(&self.homes).get(&(inode, name.to_owned())).cloned()
+        // As the kernel shows a file that has lost its name since it was mapped.
+        const NAMELESS: &str = " (deleted)";
+        let homes = lock(&self.homes);
+        let of = |name: &str| homes.get(&(inode, name.to_owned())).cloned();
+        of(name).or_else(|| of(name.strip_suffix(NAMELESS)?))
     }
 }
 

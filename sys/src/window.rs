@@ -18,7 +18,7 @@ use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::patience::{Patience, UNDER_WAY};
 use crate::{futex, stub};
@@ -309,15 +309,18 @@ impl Slot {
     /// Sleeps until the batch is over, or for `limit`. Returns whether it is over.
     pub fn wait(&self, limit: Option<Duration>) -> bool {
         let word = self.window.word(self.index, DONE);
+        let since = Instant::now();
         loop {
             let done = word.load(Ordering::SeqCst);
             if done == self.request {
                 return true;
             }
-            futex::wait(word, done, limit);
-            if limit.is_some() && word.load(Ordering::SeqCst) != self.request {
+            // It may be woken for nothing: by the wake of the batch before, whose end was seen without.
+            let left = limit.map(|limit| limit.saturating_sub(since.elapsed()));
+            if left.is_some_and(|left| left.is_zero()) {
                 return false;
             }
+            futex::wait(word, done, left);
         }
     }
 

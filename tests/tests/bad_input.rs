@@ -207,6 +207,20 @@ fn home_proxy_is_killed() {
     ends_when_killed(HOME_PROXY);
 }
 
+/// It reads what runtimes log: they have nobody to tell that there is nobody.
+#[test]
+fn home_proxy_is_killed_while_all_log() {
+    let case = Case::script("sh", WAITING).time_limit(30);
+    let running = Running::start(&case.env("HOMENODE_LOG", "trace"), Way::AmongThree);
+    running.await_output("ready\n");
+    for process in running.await_processes(HOME_PROXY) {
+        kill(Pid::from_raw(process.pid), Signal::SIGKILL).expect("a process of this run");
+    }
+    let outcome = running.finish();
+    assert_eq!(outcome.problems, Vec::<String>::new());
+    assert_eq!(outcome.status.as_shell(), 137);
+}
+
 /// The guest itself is killed at home, while it waits and while it computes.
 #[test]
 fn guest_is_killed() {

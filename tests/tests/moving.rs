@@ -130,6 +130,30 @@ fn a_process_with_a_reason_stays_at_home() {
     assert_eq!(running.finish().problems, Vec::<String>::new());
 }
 
+/// Who writes it by its other name would not be seen elsewhere.
+#[test]
+fn a_process_that_has_mapped_a_file_without_a_name_stays_at_home() {
+    let script = "import mmap, os, time\n\
+                  with open('file', 'wb') as file: file.write(bytes(4096))\n\
+                  os.link('file', 'other')\n\
+                  memory = mmap.mmap(os.open('file', os.O_RDONLY), 4096, mmap.MAP_PRIVATE, mmap.PROT_READ)\n\
+                  os.unlink('file')\n\
+                  print('ready', flush=True)\n\
+                  while not os.path.exists('over'): time.sleep(0.01)\n\
+                  print(memory[0])";
+    let case = Case::script("python3", script).time_limit(30);
+    let running = Running::start(&case, Way::Elsewhere);
+    running.await_output("ready");
+    let pid = running.pid().to_string();
+    moves(&pid, "home");
+    stays(&pid, "2", "file (deleted): ");
+    fs::write(running.work().join("other"), [7; 4096]).expect("a file of our own");
+    fs::write(running.work().join("over"), "").expect("a file of our own");
+    let outcome = running.finish();
+    assert_eq!(outcome.problems, Vec::<String>::new());
+    assert!(outcome.stdout.ends_with(b"7\n"), "{:?}", outcome.stdout);
+}
+
 #[test]
 fn another_user_may_not() {
     let running = Running::start(

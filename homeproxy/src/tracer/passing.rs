@@ -40,7 +40,7 @@ impl Tracer {
         let came = returning(threads, &mut slots).take_signals(!held);
         let came = match came {
             Ok(came) => came,
-            Err(error) => return self.refuse(returned, error.to_string()),
+            Err(error) => return self.refuse_for(returned, error),
         };
         for thread in threads {
             // A lane that waits for its slot sees it.

@@ -319,7 +319,7 @@ impl Tracer {
         }
         let threads = match self.image_threads(pid, &returned.image) {
             Ok(threads) => threads,
-            Err(error) => return self.refuse(returned, error.to_string()),
+            Err(error) => return self.refuse_for(returned, error),
         };
         let Some(slots) = take_slots(&threads) else {
             if returned.since.elapsed() > LET_GO_MAX {
@@ -345,6 +345,20 @@ impl Tracer {
         remains
     }
 
+    /// The same for an error, which may be the end of one of its threads.
+    pub(super) fn refuse_for(&mut self, returned: Returned, error: ImageError) -> Result<()> {
+        let ended = end_seen(&error);
+        let reason = match error {
+            ImageError::Stays { reason, .. } => reason,
+            other => other.to_string(),
+        };
+        let refused = self.refuse(returned, reason);
+        if let Some((tid, change)) = ended {
+            self.handle(tid, change);
+        }
+        refused
+    }
+
     /// It goes on at home.
     fn come_home(
         &mut self,
@@ -352,34 +366,14 @@ impl Tracer {
         threads: &[Arc<DeputyThread>],
         slots: Vec<MutexGuard<'_, Slot>>,
     ) -> Result<()> {
-        let Returned {
-            pid,
-            image,
-            pages,
-            answer,
-            ..
-        } = returned;
-        let made = self.restore(pid, &image, Memory::Sent(&pages), threads, slots);
-        let stops = match made {
+        let (pid, image, pages) = (returned.pid, &returned.image, &returned.pages);
+        let stops = match self.restore(pid, image, Memory::Sent(pages), threads, slots) {
             Ok(stops) => stops,
-            Err(error) => {
-                let ended = end_seen(&error);
-                let reason = match error {
-                    ImageError::Stays { reason, .. } => reason,
-                    other => other.to_string(),
-                };
-                let remains = self.remains(pid, &reason);
-                if let Some((tid, change)) = ended {
-                    self.handle(tid, change);
-                }
-                // Its lane is gone: so will be the body.
-                let _ = answer.send(Err(reason));
-                return remains;
-            }
+            Err(error) => return self.refuse_for(returned, error),
         };
         // First: the body must be gone before the process makes others.
-        let _ = answer.send(Ok(()));
-        self.go_on_here(pid, &image, pages.len() as u64, threads, stops);
+        let _ = returned.answer.send(Ok(()));
+        self.go_on_here(pid, image, pages.len() as u64, threads, stops);
         Ok(())
     }
 
