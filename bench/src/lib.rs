@@ -4,7 +4,8 @@
 //! natively, at home under `mosexec` and forwarded to an embedded second node, in turn, and beside
 //! each its yardstick: the raw TCP figure of the same core placement, or for a call that the host
 //! executes the same under a filter that allows everything. `homenode-bench-guest` is that guest: one
-//! operation in a loop, one JSON line.
+//! operation in a loop, one JSON line. `homenode-bench-moves` and `homenode-bench-makespan` measure moves of one
+//! process, and a cluster that balances itself; they take from here where programs are and which core runs what.
 //!
 //! | file | concept |
 //! |---|---|
