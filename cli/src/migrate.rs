@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use local::job::{self, Client, Migrated};
+use local::job::{self, Client};
 
 /// Moves process PID, which was started by mosexec, to another node while it
 /// runs.
@@ -45,15 +45,5 @@ fn run(args: &Args) -> anyhow::Result<()> {
         Some(pid) => Client::of_process(pid)?.migrate(pid, args.job, &args.to)?,
         None => job::migrate_all(&args.to)?,
     };
-    all_moved(outcome)
-}
-
-fn all_moved(outcome: Migrated) -> anyhow::Result<()> {
-    let stayed: Vec<String> = outcome
-        .stayed
-        .into_iter()
-        .map(|(pid, why)| format!("process {pid} has not gone there: {why}"))
-        .collect();
-    anyhow::ensure!(stayed.is_empty(), "{}", stayed.join("\nmigrate: "));
-    Ok(())
+    outcome.check("migrate")
 }

@@ -17,7 +17,6 @@ use daemon::peers::{self, NewNode};
 use daemon::state::State;
 use daemon::token::Token;
 use local::daemon::{Client, Node, Reply, Request, Status};
-use local::job::Migrated;
 
 /// Longest time that a daemon may take to start.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -163,13 +162,9 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
 }
 
 fn bring() -> anyhow::Result<()> {
-    let Migrated { moved, stayed } = local::job::migrate_all("home")?;
-    let stayed: Vec<String> = stayed
-        .into_iter()
-        .map(|(pid, why)| format!("process {pid} has not come home: {why}"))
-        .collect();
-    ensure!(stayed.is_empty(), "{}", stayed.join("\nmosctl: "));
-    println!("processes that have come home: {}", moved.len());
+    let migrated = local::job::migrate_all("home")?;
+    migrated.check("mosctl")?;
+    println!("processes that have come home: {}", migrated.moved.len());
     Ok(())
 }
 

@@ -5,7 +5,6 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
-use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -19,8 +18,6 @@ use serde::Serialize;
 const JOB_TIMEOUT: Duration = Duration::from_secs(6);
 /// The same for the node daemon.
 const DAEMON_TIMEOUT: Duration = Duration::from_secs(1);
-/// Jobs that are asked at once.
-const AT_ONCE: usize = 16;
 /// Number of home among a job's nodes.
 const HOME_NODE: u32 = 1;
 
@@ -95,7 +92,7 @@ fn main() -> ExitCode {
 }
 
 fn show(args: &Args) -> anyhow::Result<ExitCode> {
-    let (listings, failures) = listings(&job::all()?);
+    let (listings, failures) = listings()?;
     let mut names = Names::default();
     let mut rows: Vec<Row> = listings
         .into_iter()
@@ -120,24 +117,13 @@ fn show(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!failures.is_empty())))
 }
 
-/// What these jobs say, and what those that may be asked have not said.
-fn listings(proxies: &[i32]) -> (Vec<Listing>, Vec<String>) {
+/// What the jobs say, and what those that may be asked have not said.
+fn listings() -> anyhow::Result<(Vec<Listing>, Vec<String>)> {
     let (mut listings, mut failures) = (Vec::new(), Vec::new());
-    for some in proxies.chunks(AT_ONCE) {
-        let answers: Vec<_> = thread::scope(|scope| {
-            let asked = some.iter().map(|proxy| scope.spawn(|| ask(*proxy)));
-            // All are asked before one is waited for.
-            let asked: Vec<_> = asked.collect();
-            asked.into_iter().map(|asked| asked.join().ok()).collect()
-        });
-        for (proxy, answer) in some.iter().zip(answers) {
-            match answer {
-                Some(Ok(listing)) => listings.extend(listing),
-                Some(Err(error)) => {
-                    failures.push(format!("the job of home proxy {proxy}: {error:#}"));
-                }
-                None => failures.push(format!("the job of home proxy {proxy} was not asked")),
-            }
+    for (proxy, answer) in job::ask_all(|job| job.within(JOB_TIMEOUT).list())? {
+        match answer {
+            Ok(listing) => listings.push(listing),
+            Err(error) => failures.push(format!("the job of home proxy {proxy}: {error:#}")),
         }
     }
     for listing in listings.iter().filter(|listing| listing.left_out > 0) {
@@ -146,21 +132,7 @@ fn listings(proxies: &[i32]) -> (Vec<Listing>, Vec<String>) {
             "{left_out} processes of one job are left out: it has too many"
         ));
     }
-    (listings, failures)
-}
-
-/// `None`: it has ended, or is not for us to see.
-fn ask(proxy: i32) -> anyhow::Result<Option<Listing>> {
-    let Some(client) = Client::of_own_job(proxy) else {
-        return Ok(None);
-    };
-    let answer = client.within(JOB_TIMEOUT).list();
-    match answer {
-        Ok(listing) => Ok(Some(listing)),
-        // It has ended meanwhile.
-        Err(_) if matches!(Client::of_job(proxy), Err(_) | Ok(None)) => Ok(None),
-        Err(error) => Err(error),
-    }
+    Ok((listings, failures))
 }
 
 fn rows(listing: Listing, names: &mut Names) -> Vec<Row> {
@@ -244,7 +216,7 @@ impl Column {
             Column::Time => time(process.cpu),
             Column::Command => process.command.clone(),
         };
-        text.chars().map(shown).collect()
+        job::shown(&text)
     }
 
     /// Names by the alphabet, numbers with the largest first; pids as they rise.
@@ -259,11 +231,6 @@ impl Column {
             _ => self.text(a).cmp(&self.text(b)),
         }
     }
-}
-
-/// What a terminal would obey is shown as a question mark.
-fn shown(letter: char) -> char {
-    if letter.is_control() { '?' } else { letter }
 }
 
 fn size(bytes: u64) -> String {
@@ -331,7 +298,7 @@ fn explain(pid: i32) -> anyhow::Result<()> {
             policy(pid).map(|decision| format!(" By the cluster's policy it now {decision}.")),
         );
     }
-    let text: String = text.chars().map(shown).collect();
+    let text = job::shown(&text);
     print(&(text + "\n"))
 }
 

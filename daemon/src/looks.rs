@@ -7,7 +7,7 @@ use std::time::Duration;
 use cluster::candidates::Rules;
 use cluster::load::{Features, Load, NodeId};
 use cluster::program::Need;
-use local::job::{Kept, Process};
+use local::job::{self, Kept, Process};
 
 /// A process wants a core if it has used this share of what each of those gets that want one.
 const WANTS_SHARE: f64 = 0.2;
@@ -203,8 +203,8 @@ fn name(command: &str) -> String {
     const LETTERS_MAX: usize = 64;
     let word = command.split(' ').next().unwrap_or_default();
     let file = word.rsplit('/').next().unwrap_or_default();
-    let shown = |letter: char| if letter.is_control() { '?' } else { letter };
-    file.chars().take(LETTERS_MAX).map(shown).collect()
+    let name: String = file.chars().take(LETTERS_MAX).collect();
+    job::shown(&name)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use cluster::load::{Known, Load, NodeId};
 use cluster::migration::{self, Order, Running, Step};
 use cluster::program::{Need, Program};
 use cluster::settings::Settings;
-use local::job::{self, Client, Listing, Process};
+use local::job::{self, Client, Listing, MOVE_TIMEOUT, Process};
 use rand::seq::SliceRandom;
 
 use crate::looks::{self, Look, Looked, Looks};
@@ -35,8 +35,6 @@ const STEP_MAX: Duration = Duration::from_secs(10);
 const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time that may be lost in one look on jobs that do not say it: the others are asked in the next one.
 const LOST_MAX: Duration = Duration::from_secs(2);
-/// Longest time that a process may take to move; after that nobody waits for it.
-const MOVE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Processes that move at once, in all and of one job.
 const MOVES_MAX: usize = 16;
 const MOVES_OF_JOB_MAX: usize = 4;
@@ -375,13 +373,9 @@ impl Mover {
 
 /// Whose job it is and what it says; `None`: somebody else answers in its name, or it is not for us to ask.
 fn list(proxy: i32) -> anyhow::Result<Option<(u32, Listing)>> {
-    let Some(client) = Client::of_job(proxy)? else {
+    let Some(client) = Client::of_own_job(proxy)? else {
         return Ok(None);
     };
-    let own = nix::unistd::geteuid();
-    if !own.is_root() && client.uid() != own.as_raw() {
-        return Ok(None);
-    }
     let uid = client.uid();
     let listing = client.within(LIST_TIMEOUT).list()?;
     Ok(Some((uid, listing)))

@@ -44,7 +44,7 @@ impl Bodies {
     }
 }
 
-/// Starts to ask `host` about these bodies, unless it is being asked already.
+/// Starts to ask `host` about these bodies, given in order, unless it is being asked already.
 pub(crate) fn ask(host: &Arc<Host>, pids: Vec<i32>) {
     {
         let mut state = lock(&host.bodies.state);
@@ -52,7 +52,7 @@ pub(crate) fn ask(host: &Arc<Host>, pids: Vec<i32>) {
             return;
         }
         state.is_asking = true;
-        state.known.retain(|pid, _| pids.contains(pid));
+        state.known.retain(|pid, _| pids.binary_search(pid).is_ok());
     }
     let asked = Arc::clone(host);
     let started = thread::Builder::new()

@@ -24,10 +24,9 @@ use crate::mapped::Mapped;
 use crate::procfs::OpenFiles;
 use crate::readahead::Heeded;
 use crate::setup::Setup;
-use crate::tracer::departing::has_due_signal;
 use crate::tracer::listing::Seen;
 use crate::tracer::moving::{Destination, Done};
-use crate::waiting::{News, Waiting};
+use crate::waiting::{News, Waiting, has_due_signal};
 
 /// Result of a call that did not return: the process has executed another
 /// program, whose image can be fetched.
@@ -386,15 +385,14 @@ impl DeputyThread {
     /// Number of the last signal that its host was told of, for an answer to that; with
     /// [`MORE_SIGNALS`] if another waits here that natively would be taken before the call returns.
     pub(crate) fn last_signal(&self, job: &Job) -> u64 {
-        let deputy = &self.deputy;
-        if deputy.is_leaving.load(Ordering::SeqCst) {
+        if self.deputy.tells_later() {
             // First: what is told from here on, to any process, has a higher number.
             let told = *lock(&job.signals);
             if self.withholds_signal() {
                 return told | MORE_SIGNALS;
             }
         }
-        deputy.signals.load(Ordering::SeqCst)
+        self.deputy.signals.load(Ordering::SeqCst)
     }
 
     /// Whether a signal waits for it that its host is to hear of.

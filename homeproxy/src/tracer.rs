@@ -4,7 +4,7 @@
 //! execs and signals, and goes on. A deputy's signals are passed on to its
 //! body; what the body does with them comes back as an order.
 
-pub(crate) mod departing;
+mod departing;
 mod ending;
 mod exiting;
 mod hearing;
@@ -357,7 +357,7 @@ impl Tracer {
                 proc_files: parent.deputy.proc_files.inherit(),
                 has_begun: false.into(),
                 is_withheld: false.into(),
-                is_leaving: parent.deputy.is_leaving.load(Ordering::SeqCst).into(),
+                is_leaving: false.into(),
                 heeded: Default::default(),
                 kept: Default::default(),
                 waiting: Waiting::new(parent.deputy.waiting.set()),

@@ -281,6 +281,19 @@ pub(crate) fn look(job: &Job, deputy: &Deputy) {
     }
 }
 
+/// Whether a signal waits that the thread does not block; `mask`: in the call
+/// that it was interrupted in.
+pub(crate) fn has_due_signal(tid: i32, mask: Option<u64>) -> bool {
+    let status = sys::proc_text::read(format!("/proc/{tid}/status")).unwrap_or_default();
+    let set = |name| {
+        status_field(&status, name)
+            .and_then(|hex| u64::from_str_radix(hex, 16).ok())
+            .unwrap_or(0)
+    };
+    let blocked = mask.unwrap_or_else(|| set("SigBlk:"));
+    (set("SigPnd:") | set("ShdPnd:")) & !blocked != 0
+}
+
 impl News {
     /// Where news comes together; the thread that waits for it has been started.
     fn epoll(&self, job: &Arc<Job>) -> Option<&Epoll> {

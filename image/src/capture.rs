@@ -60,7 +60,7 @@ pub fn after_exec(pid: i32, digests: &Digests) -> Result<Image, ImageError> {
 
 /// What a capture asks of the node it happens on.
 pub struct Surroundings<'a> {
-    /// Which file is behind a mapping; an error: none that can be had by content.
+    /// Which file is behind a mapping, by content.
     pub identify: &'a mut dyn FnMut(&Line) -> Result<FileIdentity, Unidentified>,
     /// Another process that has the same shared memory mapped.
     pub sharer: &'a dyn Fn(&Line) -> Option<i32>,
@@ -458,7 +458,8 @@ fn add_mapping(
         "[vdso]" => Backing::Vdso,
         name if name.starts_with("[vvar") => Backing::Vvar,
         _ if line.shared => shared_backing(image, line, mapped)?,
-        _ if line.inode == 0 => Backing::Anonymous,
+        // A private mapping of the device is memory, though it shows the name.
+        _ if line.inode == 0 || line.name == "/dev/zero" => Backing::Anonymous,
         _ => match identify(line, mapped) {
             Ok(identity) => Backing::File {
                 file: file_index(image, identity),

@@ -26,6 +26,11 @@ pub const TEXT_BYTES_MAX: usize = 256;
 /// Most jobs that are found on one machine.
 pub const JOBS_MAX: usize = 4096;
 
+/// Longest time that a process may take to move; after that nobody waits for it.
+pub const MOVE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Jobs that are asked at once.
+const AT_ONCE: usize = 16;
+
 /// Beginning of a job's abstract socket name; its home proxy's pid follows.
 const NAME: &str = "homenode-job-";
 
@@ -63,6 +68,27 @@ pub struct Migrated {
     pub moved: Vec<i32>,
     /// Processes that have not, and why.
     pub stayed: Vec<(i32, String)>,
+}
+
+impl Migrated {
+    /// Nothing if all have moved.
+    ///
+    /// # Errors
+    /// A line for each that has not. The lines begin with `who`, but for the first.
+    pub fn check(&self, who: &str) -> anyhow::Result<()> {
+        let line = |(pid, why): &(i32, String)| format!("process {pid} has not moved: {why}");
+        let lines: Vec<String> = self.stayed.iter().map(line).collect();
+        ensure!(lines.is_empty(), "{}", lines.join(&format!("\n{who}: ")));
+        Ok(())
+    }
+}
+
+/// What a job has said, which can be anything: what a terminal would obey is a question mark.
+pub fn shown(text: &str) -> String {
+    let letters = text.chars();
+    letters
+        .map(|letter| if letter.is_control() { '?' } else { letter })
+        .collect()
 }
 
 /// A job's processes.
@@ -220,11 +246,14 @@ impl Client {
         Ok((client.peer.pid() == proxy).then_some(client))
     }
 
-    /// The same; `None` also if it has ended, or is not for this user to see.
-    pub fn of_own_job(proxy: i32) -> Option<Client> {
-        let client = Client::of_job(proxy).ok().flatten()?;
+    /// The same; `None` also if it is not for this user to see.
+    ///
+    /// # Errors
+    /// Nobody answers: it has ended.
+    pub fn of_own_job(proxy: i32) -> anyhow::Result<Option<Client>> {
         let own = geteuid();
-        (own.is_root() || client.uid() == own.as_raw()).then_some(client)
+        let client = Client::of_job(proxy)?;
+        Ok(client.filter(|client| own.is_root() || client.uid() == own.as_raw()))
     }
 
     /// The user whose job it is.
@@ -253,7 +282,7 @@ impl Client {
         ensure!(!answer.is_empty(), "the job has ended");
         let answer: Result<Reply, String> =
             serde_json::from_str(&answer).context("the job's answer is not understood")?;
-        answer.map_err(anyhow::Error::msg)
+        answer.map_err(|why| anyhow::Error::msg(shown(&why)))
     }
 
     /// Moves process `pid`, or with `job` all of its job, and waits for what comes of it.
@@ -263,7 +292,12 @@ impl Client {
     pub fn migrate(self, pid: i32, job: bool, to: &str) -> anyhow::Result<Migrated> {
         let to = to.to_owned();
         match self.ask(&Request::Migrate { pid, job, to })? {
-            Reply::Migrated(migrated) => Ok(migrated),
+            Reply::Migrated(mut migrated) => {
+                for (_, why) in &mut migrated.stayed {
+                    *why = shown(why);
+                }
+                Ok(migrated)
+            }
             Reply::Listed(_) => anyhow::bail!("the job gives another answer"),
         }
     }
@@ -283,41 +317,62 @@ impl Client {
     }
 }
 
-/// Moves all processes of all jobs on this node that are this user's, for root everybody's. All jobs
-/// move at once.
+/// Asks all jobs on this node that are this user's, for root everybody's, and gives what each says, with
+/// its home proxy. Some of them are asked at once; those that have ended are left out.
 ///
 /// # Errors
-/// The jobs cannot be found, or one of them refuses: the others have moved.
-pub fn migrate_all(to: &str) -> anyhow::Result<Migrated> {
-    let clients: Vec<Client> = all()?.into_iter().filter_map(Client::of_own_job).collect();
-    let answers: Vec<anyhow::Result<Migrated>> = thread::scope(|scope| {
-        let asked = clients.into_iter().map(|client| {
-            let ask = move || {
-                // It knows itself which processes it has.
-                let any = 0;
-                client.migrate(any, true, to)
+/// The jobs cannot be found.
+pub fn ask_all<T: Send>(
+    ask: impl Fn(Client) -> anyhow::Result<T> + Sync,
+) -> anyhow::Result<Vec<(i32, anyhow::Result<T>)>> {
+    let one = |proxy: i32| {
+        let answer = Client::of_own_job(proxy).ok().flatten().map(&ask)?;
+        let has_ended = answer.is_err() && !matches!(Client::of_job(proxy), Ok(Some(_)));
+        (!has_ended).then_some((proxy, answer))
+    };
+    let mut answers = Vec::new();
+    for some in all()?.chunks(AT_ONCE) {
+        thread::scope(|scope| {
+            let start = |proxy: &i32| {
+                let proxy = *proxy;
+                let started = thread::Builder::new().spawn_scoped(scope, move || one(proxy));
+                (proxy, started)
             };
-            thread::Builder::new().spawn_scoped(scope, ask)
+            // All are asked before one is waited for.
+            let started: Vec<_> = some.iter().map(start).collect();
+            for (proxy, started) in started {
+                let not_asked = || Some((proxy, Err(anyhow::anyhow!("it was not asked"))));
+                let answer = started.map_or_else(
+                    |_| not_asked(),
+                    |asked| asked.join().unwrap_or_else(|_| not_asked()),
+                );
+                answers.extend(answer);
+            }
         });
-        let asked: Vec<_> = asked.collect();
-        let answers = asked.into_iter().map(|asked| {
-            let answer = asked.context("start a thread")?.join();
-            answer.unwrap_or_else(|_| Err(anyhow::anyhow!("a job was not asked")))
-        });
-        answers.collect()
-    });
-    let mut migrated = Migrated::default();
-    let mut refused = Ok(());
-    for answer in answers {
+    }
+    Ok(answers)
+}
+
+/// Moves all processes of the jobs of [`ask_all`]. What has not moved is in the answer.
+///
+/// # Errors
+/// The jobs cannot be found.
+pub fn migrate_all(to: &str) -> anyhow::Result<Migrated> {
+    let mut all = Migrated::default();
+    // A job knows itself which processes it has.
+    let any = 0;
+    for (proxy, answer) in ask_all(|job| job.within(MOVE_TIMEOUT).migrate(any, true, to))? {
         match answer {
             Ok(one) => {
-                migrated.moved.extend(one.moved);
-                migrated.stayed.extend(one.stayed);
+                all.moved.extend(one.moved);
+                all.stayed.extend(one.stayed);
             }
-            Err(error) => refused = Err(error),
+            Err(error) => all
+                .stayed
+                .push((proxy, format!("{error:#} (the home proxy of its job)"))),
         }
     }
-    refused.map(|()| migrated)
+    Ok(all)
 }
 
 /// Reads until a moment, if there is one.

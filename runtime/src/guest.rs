@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use image::unfinished::Unfinished;
@@ -15,6 +15,7 @@ use crate::memory::{BodyMemory, MemoryFiles};
 use crate::pager::Pages;
 use crate::pool::Pool;
 use crate::readahead::Descriptors;
+use crate::signals;
 use crate::stats::Calls;
 
 /// What a signal does, as far as we must know.
@@ -189,12 +190,19 @@ impl Process {
             true => *last < seq,
             false => *last <= told && !self.is_leaving(),
         };
-        let last = lock(&self.signals);
-        // On time-out the control lane is gone, and the guest with it.
-        drop(
-            self.signals_changed
-                .wait_timeout_while(last, LIMIT, |last| is_behind(last)),
-        );
+        let mut last = lock(&self.signals);
+        loop {
+            let waited = self
+                .signals_changed
+                .wait_timeout_while(last, LIMIT, |last| is_behind(last));
+            let (now, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            last = now;
+            // What was told and does not come: the control lane is gone, and the guest with it. What
+            // is kept back may wait for all of a body's pages.
+            if !timeout.timed_out() || told == seq || signals::sets(self.outer).is_none() {
+                return;
+            }
+        }
     }
 
     /// Whether `signal` waits at home until the body takes it.

@@ -9,6 +9,8 @@
 
 use std::arch::global_asm;
 
+use crate::window::CALLS;
+
 // Offsets in the slot: see `crate::window`.
 global_asm!(
     ".pushsection .rodata",
@@ -89,11 +91,8 @@ pub fn has_executed_nothing(offset: u64, slot: u64, next: u64) -> bool {
     let start = &raw const homenode_stub as usize;
     let batch = (&raw const homenode_stub_next as usize - start) as u64;
     // Up to there `rbx` is of the batch before.
-    offset <= batch || offset < calling_offset() && next == slot + CALLS_OFFSET
+    offset <= batch || offset < calling_offset() && next == slot + CALLS as u64
 }
-
-/// Where the calls of a batch are in its slot.
-const CALLS_OFFSET: u64 = 192;
 
 /// Address at which [`init_program`] is loaded.
 const INIT_BASE: u64 = 0x5_0000_0000;

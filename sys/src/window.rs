@@ -28,7 +28,7 @@ pub const BATCH_CALLS_MAX: usize = 61;
 const PAGE_BYTES: usize = 4096;
 const DONE: usize = 64;
 const COUNT: usize = 128;
-const CALLS: usize = 192;
+pub(crate) const CALLS: usize = 192;
 const CALL_BYTES: usize = 64;
 
 /// In [`Call::nr`]: the first argument is the result of the call before.

@@ -23,7 +23,7 @@ mod run;
 mod tree;
 mod way;
 
-pub use case::{Case, Status};
+pub use case::{Case, SHARED_MAPPING, Status};
 pub use check::check;
 pub use guest::{guest, guest_names};
 pub use processes::Process;

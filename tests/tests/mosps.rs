@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use homenode_tests::{Case, Running, Way, mosexec};
+use homenode_tests::{Case, Running, SHARED_MAPPING, Way, mosexec};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -120,13 +120,7 @@ fn all_jobs_move() {
 
 #[test]
 fn why_a_process_stays_is_told() {
-    let script = "import mmap, time\n\
-                  file = open('shared', 'wb+')\n\
-                  file.truncate(4096)\n\
-                  memory = mmap.mmap(file.fileno(), 4096)\n\
-                  print('ready', flush=True)\n\
-                  time.sleep(300)";
-    let case = Case::script("python3", script).time_limit(60);
+    let case = Case::script("python3", SHARED_MAPPING).time_limit(60);
     let running = Running::start(&case, Way::Elsewhere);
     running.await_output("ready");
     let pid = running.pid();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use homenode_tests::{Case, Running, Way, check, guest, mosexec};
+use homenode_tests::{Case, Running, SHARED_MAPPING, Way, check, guest, mosexec};
 
 /// `migrate` with these arguments: its exit status and what it says.
 fn migrate(arguments: &[&str]) -> (Option<i32>, String) {
@@ -109,14 +109,8 @@ fn a_thousand_moves_leave_nothing() {
 
 #[test]
 fn a_process_with_a_reason_stays_at_home() {
-    let script = "import mmap, time\n\
-                  file = open('shared', 'wb+')\n\
-                  file.truncate(4096)\n\
-                  memory = mmap.mmap(file.fileno(), 4096)\n\
-                  print('ready', flush=True)\n\
-                  time.sleep(300)";
     let running = Running::start(
-        &Case::script("python3", script).time_limit(30),
+        &Case::script("python3", SHARED_MAPPING).time_limit(30),
         Way::Elsewhere,
     );
     running.await_output("ready");

@@ -120,7 +120,7 @@ impl Tracer {
             return Ok(false);
         };
         let mask = unfinished::with_mask(tid, unfinished)?.and_then(|wait| wait.mask);
-        if has_due_signal(tid, mask) {
+        if waiting::has_due_signal(tid, mask) {
             // A call that it interrupts must see it here.
             return Ok(false);
         }
@@ -336,19 +336,6 @@ impl Tracer {
         to.tell(&ToHost::Place { pid });
         Ok(())
     }
-}
-
-/// Whether a signal waits that the thread does not block; `mask`: in the call
-/// that it was interrupted in.
-pub(crate) fn has_due_signal(tid: i32, mask: Option<u64>) -> bool {
-    let status = sys::proc_text::read(format!("/proc/{tid}/status")).unwrap_or_default();
-    let set = |name| {
-        capture::status_field(&status, name)
-            .and_then(|hex| u64::from_str_radix(hex, 16).ok())
-            .unwrap_or(0)
-    };
-    let blocked = mask.unwrap_or_else(|| set("SigBlk:"));
-    (set("SigPnd:") | set("ShdPnd:")) & !blocked != 0
 }
 
 /// Whether what is mapped is of the file that process `pid` executes: nobody may write that.

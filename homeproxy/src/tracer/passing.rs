@@ -31,7 +31,7 @@ impl Tracer {
         mut slots: Vec<MutexGuard<'_, Slot>>,
     ) -> Result<()> {
         let pid = returned.pid;
-        let pidfd = match self.may_pass(&returned, to, threads) {
+        let pidfd = match Self::may_pass(&returned, to, threads) {
             Ok(pidfd) => pidfd,
             Err(reason) => return self.refuse(returned, reason),
         };
@@ -121,16 +121,11 @@ impl Tracer {
 
     /// Whether the deputy can be another host's; its own handle of the process then.
     fn may_pass(
-        &self,
         returned: &Returned,
         to: &Host,
         threads: &[Arc<DeputyThread>],
     ) -> std::result::Result<OwnedFd, String> {
         to.check()?;
-        let pid = returned.pid;
-        if !self.expected.get(&pid).is_some_and(|e| e.recalled()) {
-            return Err("it was not recalled".to_owned());
-        }
         if !returned.image.later.is_empty() {
             return Err("its memory is not all there".to_owned());
         }

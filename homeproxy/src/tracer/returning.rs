@@ -311,6 +311,9 @@ impl Tracer {
             let _ = returned.answer.send(Err("it has gone on since".to_owned()));
             return Ok(());
         }
+        if !self.expected.get(&pid).is_some_and(Expected::recalled) {
+            return self.refuse(returned, "it was not recalled".to_owned());
+        }
         let is_newborn = |tid: &i32| self.tracees.get(tid).is_some_and(|t| t.newborn);
         if self.threads_of(pid).iter().any(is_newborn) {
             // It does not serve its slot yet: first its birth.
@@ -520,10 +523,6 @@ impl Tracer {
         threads: &[Arc<DeputyThread>],
         mut slots: Vec<MutexGuard<'_, Slot>>,
     ) -> std::result::Result<Vec<i32>, ImageError> {
-        let refuse = |why: &str| ImageError::Refused(why.to_owned());
-        if !self.expected.get(&pid).is_some_and(Expected::recalled) {
-            return Err(refuse("it was not recalled"));
-        }
         let mut returning = returning(threads, &mut slots);
         match memory {
             Memory::Sent(pages) => {
