@@ -1,4 +1,4 @@
-//! Processes that run at home already while pages of them are still at their last host.
+//! Pages that follow a process which a host has sent: those of processes that run at home already.
 //!
 //! Their body stands still there and offers two lanes for its pages. When all are here it
 //! is told to end. If they do not come, the process ends: nobody else has them.
@@ -24,15 +24,57 @@ use crate::lanes::LANE_STACK_BYTES;
 /// Longest time until a host opens the lanes.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// One process, and the children that it has forked since.
-pub(crate) struct Arrival {
+/// Pages that a host will offer: they follow a process that it sends.
+pub(crate) struct Offer {
     /// In the lanes' opening.
-    number: u64,
+    pub(crate) number: u64,
+    open: Arc<Open>,
+    all: Mutex<Receiver<Halves>>,
+    wanted: Mutex<Receiver<Halves>>,
+}
+
+impl Offer {
+    /// The lane on which all pages come; waits until it is opened.
+    pub(crate) fn all(&self) -> Result<Halves, LaneError> {
+        opened(&lock(&self.all))
+    }
+
+    /// That for those that are asked for.
+    pub(crate) fn wanted(&self) -> Result<Halves, LaneError> {
+        opened(&lock(&self.wanted))
+    }
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        lock(&self.open.by_number).remove(&self.number);
+    }
+}
+
+fn opened(lane: &Receiver<Halves>) -> Result<Halves, LaneError> {
+    let lane = lane.recv_timeout(OPEN_TIMEOUT);
+    lane.map_err(|_| LaneError::Refused("a host that opens no lane for pages"))
+}
+
+/// Offers whose lanes may still be opened.
+#[derive(Default)]
+struct Open {
+    by_number: Mutex<HashMap<u64, Awaited>>,
+}
+
+/// Where the lanes of an offer go.
+#[derive(Clone)]
+struct Awaited {
     host: Arc<Host>,
-    /// Those of them that miss pages.
-    pids: Mutex<HashSet<i32>>,
     all: Sender<Halves>,
     wanted: Sender<Halves>,
+}
+
+/// One process, and the children that it has forked since.
+pub(crate) struct Arrival {
+    number: u64,
+    /// Those of them that miss pages.
+    pids: Mutex<HashSet<i32>>,
 }
 
 impl fmt::Debug for Arrival {
@@ -58,8 +100,7 @@ pub(crate) struct Arrivals {
     /// Serves pages that come later, if this node can.
     pub(crate) userfaults: Option<Arc<File>>,
     numbers: AtomicU64,
-    /// Those whose lanes may still be opened.
-    open: Mutex<HashMap<u64, Arc<Arrival>>>,
+    open: Arc<Open>,
 }
 
 impl Arrivals {
@@ -69,50 +110,49 @@ impl Arrivals {
         Arrivals {
             userfaults: device.filter(sys::userfault::tells_forks).map(Arc::new),
             numbers: 0.into(),
-            open: Mutex::default(),
+            open: Arc::default(),
         }
     }
 
-    /// A number for one more.
-    pub(crate) fn next(&self) -> u64 {
-        self.numbers.fetch_add(1, Ordering::SeqCst) + 1
+    /// `host` will be told that it may offer pages.
+    pub(crate) fn announce(&self, host: &Arc<Host>) -> Offer {
+        let number = self.numbers.fetch_add(1, Ordering::SeqCst) + 1;
+        let (all, all_opened) = mpsc::channel();
+        let (wanted, wanted_opened) = mpsc::channel();
+        let host = Arc::clone(host);
+        let awaited = Awaited { host, all, wanted };
+        lock(&self.open.by_number).insert(number, awaited);
+        Offer {
+            number,
+            open: Arc::clone(&self.open),
+            all: Mutex::new(all_opened),
+            wanted: Mutex::new(wanted_opened),
+        }
     }
 
     /// A host has opened a lane with pages.
     pub(crate) fn offered(&self, host: &Arc<Host>, opening: Opening, lane: Halves) {
-        let arrival = lock(&self.open).get(&opening.departure).cloned();
-        let Some(arrival) = arrival.filter(|arrival| Arc::ptr_eq(&arrival.host, host)) else {
+        let awaited = lock(&self.open.by_number).get(&opening.departure).cloned();
+        let Some(awaited) = awaited.filter(|awaited| Arc::ptr_eq(&awaited.host, host)) else {
             let pid = opening.pid;
             return tracing::debug!("pages of process {pid}, for which nobody waits");
         };
         let to = match opening.which {
-            Which::Offered => &arrival.all,
-            _ => &arrival.wanted,
+            Which::Offered => &awaited.all,
+            _ => &awaited.wanted,
         };
         // Fails if it is over already.
         let _ = to.send(lane);
     }
 }
 
-/// The pages of process `pid`, which has been made but does not run yet, will come from `host` by
-/// lanes with this number. What comes of it is an order to the tracer.
-pub(crate) fn expect(
-    job: &Arc<Job>,
-    host: &Arc<Host>,
-    pid: i32,
-    number: u64,
-    filler: Filler,
-) -> Arc<Arrival> {
-    let (all, all_opened) = mpsc::channel();
-    let (wanted, wanted_opened) = mpsc::channel();
+/// The pages of process `pid`, which has been made but does not run yet, come by `offer`. What comes
+/// of it is an order to the tracer.
+pub(crate) fn expect(job: &Arc<Job>, pid: i32, offer: Arc<Offer>, filler: Filler) -> Arc<Arrival> {
     let arrival = Arc::new(Arrival {
-        number,
-        host: Arc::clone(host),
+        number: offer.number,
         pids: Mutex::new(HashSet::from([pid])),
-        all,
-        wanted,
     });
-    lock(&job.arrivals.open).insert(number, Arc::clone(&arrival));
     let filler = Arc::new(Mutex::new(filler));
     let (own, of) = (Arc::clone(job), Arc::clone(&arrival));
     // Until it is clear that the process has its memory, or is killed.
@@ -121,7 +161,7 @@ pub(crate) fn expect(
         .name("arriving".into())
         .stack_size(LANE_STACK_BYTES)
         .spawn(move || {
-            let brought = bring(&all_opened, wanted_opened, &filler);
+            let brought = bring(&offer, &filler);
             if brought.is_ok() {
                 // First: who looks at its memory then finds that nobody watches it.
                 drop(filler);
@@ -137,13 +177,11 @@ pub(crate) fn expect(
     arrival
 }
 
-fn bring(
-    all: &Receiver<Halves>,
-    wanted: Receiver<Halves>,
-    filler: &Arc<Mutex<Filler>>,
-) -> Result<(), PagesError> {
-    let (mut sender, mut receiver) = opened(all)?;
-    if pages::take(filler, &mut receiver, move || opened(&wanted))? {
+fn bring(offer: &Arc<Offer>, filler: &Arc<Mutex<Filler>>) -> Result<(), PagesError> {
+    lane::fault::point("pages-home")?;
+    let (mut sender, mut receiver) = offer.all()?;
+    let wanted = Arc::clone(offer);
+    if pages::take(filler, &mut receiver, move || wanted.wanted())? {
         sender.begin();
         sender.send(Kind::Complete, 0, 0)?;
     }
@@ -151,23 +189,15 @@ fn bring(
     Ok(())
 }
 
-fn opened(lane: &Receiver<Halves>) -> Result<Halves, LaneError> {
-    let lane = lane.recv_timeout(OPEN_TIMEOUT);
-    lane.map_err(|_| LaneError::Refused("a host that opens no lane for pages"))
-}
-
 /// An error is the end of all that miss pages. They are killed here, before what serves their faults
 /// is dropped, since the tracer may wait for one of their pages itself.
 fn end(job: &Job, arrival: &Arc<Arrival>, brought: Result<(), String>) {
-    lock(&job.arrivals.open).remove(&arrival.number);
     let mut lost = Vec::new();
     if let Err(why) = &brought {
         let pids = lock(&arrival.pids);
         for pid in pids.iter() {
-            job.message(
-                *pid,
-                &format!("process {pid} ends: its memory has not come home: {why}"),
-            );
+            let text = format!("process {pid} ends: its memory has not come home: {why}");
+            job.message(*pid, &text);
             // ESRCH: it has ended.
             let _ = ptrace::kill(*pid, libc::SIGKILL);
         }

@@ -246,7 +246,11 @@ fn streams_within_streams_lose_the_lane() {
 fn nonsense_on_the_control_lane_is_the_loss_of_the_host() {
     let Served { job, host } = job();
     let mut control = connect(&host);
-    let ready = lane::control::ToHome::Ready { node: 2, pid: 1 };
+    let ready = lane::control::ToHome::Ready {
+        node: 2,
+        pid: 1,
+        post_copy: true,
+    };
     lane::control::encode(&ready, control.begin()).expect("a message");
     control.send(Kind::Control, 0, 0).expect("a frame");
     // Served only after the first: the second control lane is refused.

@@ -9,6 +9,7 @@ use image::deputy::to_drop;
 use image::schema::PageRun;
 use sys::window::{BATCH_CALLS_MAX, Call, Slot};
 
+use crate::arriving::Offer;
 use crate::job::{Deputy, DeputyThread, Job, lock};
 
 /// How often it is looked whether the deputy still exists.
@@ -23,6 +24,8 @@ pub(crate) struct Kept {
     ranges: Vec<(u64, u64)>,
     /// Pages that its host may still ask for.
     later: Mutex<Arc<[PageRun]>>,
+    /// They are at the host that the process was on before, which offers them.
+    offer: Mutex<Option<Arc<Offer>>>,
     lock: Mutex<()>,
     changed: Condvar,
 }
@@ -48,14 +51,15 @@ impl Kept {
         self.departure
     }
 
-    /// The same when the process goes from its host to another, with all of its memory: what is
-    /// still here is dropped there.
-    pub(crate) fn passed_on(&self, departure: u64) -> Kept {
+    /// The same when the process goes from its host to another: what is still here is dropped there.
+    /// `offer` has the pages that follow.
+    pub(crate) fn passed_on(&self, departure: u64, offer: Option<Arc<Offer>>) -> Kept {
         let state = if self.is_here() { DUE } else { NOT_HERE };
         Kept {
             state: state.into(),
             departure,
             ranges: self.ranges.clone(),
+            offer: Mutex::new(offer),
             ..Kept::default()
         }
     }
@@ -67,7 +71,12 @@ impl Kept {
 
     /// Whether its body still needs some of it.
     pub(crate) fn is_needed(&self) -> bool {
-        self.state.load(Ordering::SeqCst) == HERE
+        self.state.load(Ordering::SeqCst) == HERE || lock(&self.offer).is_some()
+    }
+
+    /// Where pages are that follow, if not here.
+    pub(crate) fn offer(&self) -> Option<Arc<Offer>> {
+        lock(&self.offer).clone()
     }
 
     /// Whether a thread that is in no call is to drop it.
@@ -89,6 +98,7 @@ impl Kept {
     /// when one of the deputy's threads is in no call, or `false` if the
     /// deputy is none any more.
     pub(crate) fn give_up(&self, job: &Job, deputy: &Arc<Deputy>) -> bool {
+        *lock(&self.offer) = None;
         let due = self
             .state
             .compare_exchange(HERE, DUE, Ordering::SeqCst, Ordering::SeqCst);

@@ -7,6 +7,8 @@
 //!    those that the process misses meanwhile ([`serve`]).
 //! 3. The host has all: the deputy's memory, which they were read from, is
 //!    dropped.
+//!
+//! Pages of a process that has come from another host are still there, and pass through here.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,8 +18,9 @@ use image::postcopy::parcel::CONTENT_BYTES_MAX;
 use image::postcopy::source::Source;
 use lane::pages::{Opening, Which};
 use lane::{Frame, Kind, LaneError, Receiver, Sender};
-use pages::{From, PagesError, send_all, send_wanted};
+use pages::{From, PagesError, relay_all, relay_wanted, send_all, send_wanted};
 
+use crate::arriving::Offer;
 use crate::hosts::Host;
 use crate::job::{Captured, Contents, Deputy, Job};
 
@@ -88,9 +91,14 @@ pub(crate) fn serve(
     let later = deputy.kept.later();
     let from = From { pid, later: &later };
     let check = || still_its_own(job, &deputy);
-    let served = match opening.which {
-        Which::Wanted => send_wanted(from, &mut sender, &mut receiver, check),
-        Which::All => send_all(from, &mut sender, check)
+    let served = match (opening.which, deputy.kept.offer()) {
+        (Which::All, Some(offer)) => relay(job, &deputy, &offer, &mut receiver, &mut sender),
+        (Which::Wanted, Some(offer)) => offer
+            .wanted()
+            .map_err(PagesError::from)
+            .and_then(|mut source| relay_wanted(&mut (sender, receiver), &mut source)),
+        (Which::Wanted, None) => send_wanted(from, &mut sender, &mut receiver, check),
+        (Which::All, None) => send_all(from, &mut sender, check)
             .and_then(|()| complete(job, &deputy, &mut receiver, &mut sender)),
         _ => complete(job, &deputy, &mut receiver, &mut sender),
     };
@@ -98,6 +106,21 @@ pub(crate) fn serve(
         Ok(()) | Err(PagesError::Lane(LaneError::Closed)) => {}
         Err(error) => tracing::debug!("lane for pages of process {pid}: {error}"),
     }
+}
+
+/// All pages that follow, from the host that the process was on before; that is told when they are there.
+fn relay(
+    job: &Job,
+    deputy: &Arc<Deputy>,
+    offer: &Offer,
+    receiver: &mut Receiver,
+    sender: &mut Sender,
+) -> Result<(), PagesError> {
+    let (mut to_source, mut source) = offer.all()?;
+    relay_all(&mut source, sender)?;
+    complete(job, deputy, receiver, sender)?;
+    to_source.begin();
+    Ok(to_source.send(Kind::Complete, 0, 0)?)
 }
 
 /// What was read is not that of another program, which the process has executed.

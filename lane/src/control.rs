@@ -141,6 +141,8 @@ pub enum ToHome {
         node: u32,
         /// The runtime's pid on that node.
         pid: u32,
+        /// Whether pages may follow a process that comes here.
+        post_copy: bool,
     },
     /// A signal waits for a thread that is in a forwarded call: interrupt the call.
     Interrupt {

@@ -11,10 +11,21 @@ use std::sync::LazyLock;
 /// The points, in the order of a movement.
 pub const POINTS: &[&str] = &[
     // A running process is captured, at home or at its host.
-    "capture", // A body is made at the host.
-    "rebuild", // A deputy becomes its process again.
-    "restore", // Pages that follow their image are put in place.
-    "pages",   // A file with the content of one at home is at hand on the host.
+    "capture",
+    //
+    // A body is made at the host.
+    "rebuild",
+    //
+    // A deputy becomes its process again.
+    "restore",
+    //
+    // Pages that follow their image are put in place at a host.
+    "pages",
+    //
+    // The same at home.
+    "pages-home",
+    //
+    // A file with the content of one at home is at hand on the host.
     "local-file",
 ];
 

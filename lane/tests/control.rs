@@ -45,7 +45,13 @@ fn to_host() -> impl Strategy<Value = ToHost> {
 fn to_home() -> impl Strategy<Value = ToHome> {
     let int = any::<i32>;
     prop_oneof![
-        (any::<u32>(), any::<u32>()).prop_map(|(node, pid)| ToHome::Ready { node, pid }),
+        (any::<u32>(), any::<u32>(), any::<bool>()).prop_map(|(node, pid, post_copy)| {
+            ToHome::Ready {
+                node,
+                pid,
+                post_copy,
+            }
+        }),
         (int(), any::<u64>()).prop_map(|(tid, request)| ToHome::Interrupt { tid, request }),
         (int(), int()).prop_map(|(pid, wait_status)| ToHome::BodyExited { pid, wait_status }),
         (int(), int()).prop_map(|(pid, tid)| ToHome::ThreadExited { pid, tid }),
@@ -206,7 +212,11 @@ fn numbers_of_messages_do_not_change() {
         },
     ];
     let to_home = [
-        ToHome::Ready { node: 0, pid: 0 },
+        ToHome::Ready {
+            node: 0,
+            pid: 0,
+            post_copy: false,
+        },
         ToHome::Interrupt { tid, request: 0 },
         ToHome::BodyExited {
             pid,

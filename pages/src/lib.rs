@@ -2,9 +2,11 @@
 //!
 //! Where it comes from stands still and has two lanes ([`send`]): one on which all
 //! pages go in order, one for those that are asked for. Where it goes both are
-//! served until nothing is missing ([`take`]). The same in either direction: a process
+//! served until nothing is missing ([`take`]); from host to host they pass
+//! through home ([`relay_all`]). The same in either direction: a process
 //! that leaves home, and one that comes home.
 
+mod relay;
 mod send;
 mod take;
 
@@ -12,6 +14,7 @@ use image::ImageError;
 use image::schema::PageRun;
 use lane::LaneError;
 
+pub use relay::{relay_all, relay_wanted};
 pub use send::{send_all, send_wanted};
 pub use take::take;
 

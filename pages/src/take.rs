@@ -67,7 +67,6 @@ fn next_parcel(receiver: &mut Receiver) -> Result<&[u8], LaneError> {
 
 /// Puts all pages in place as they come. Returns `false` if the process has ended.
 fn take_all(filler: &Mutex<Filler>, receiver: &mut Receiver) -> Result<bool, PagesError> {
-    lane::fault::point("pages")?;
     loop {
         let parcel = next_parcel(receiver)?;
         loop {

@@ -123,12 +123,17 @@ impl Host {
         bell: Bell,
     ) -> anyhow::Result<(Host, lane::Receiver)> {
         let secret = Secret::from_hex(&setup.secret).context("the setup's secret")?;
+        let userfaults = sys::userfault::device()
+            .ok()
+            .filter(|_| setup.post_copy)
+            .map(Arc::new);
         let (mut sender, receiver) = Lane::connect(setup.home, &secret)
             .and_then(Lane::split)
             .with_context(|| format!("connect to the home proxy at {}", setup.home))?;
         let ready = ToHome::Ready {
             node: setup.node,
             pid: std::process::id(),
+            post_copy: userfaults.is_some(),
         };
         lane::control::encode(&ready, sender.begin()).context("say that this node is ready")?;
         sender
@@ -143,10 +148,7 @@ impl Host {
             observed: setup.stats || observe::is_logged(),
             bell,
             helpers: Helpers::new(),
-            userfaults: sys::userfault::device()
-                .ok()
-                .filter(|_| setup.post_copy)
-                .map(Arc::new),
+            userfaults,
             files: LocalFiles::default(),
             streams: Streams::new(setup.read_ahead),
             threads: Mutex::new(HashMap::new()),

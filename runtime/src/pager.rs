@@ -120,6 +120,7 @@ fn bring(
     };
     let (mut sender, mut receiver) = open(host, opening(which))?;
     if let Some(filler) = filler {
+        lane::fault::point("pages")?;
         let wanted = {
             let (host, opening) = (Arc::clone(host), opening(Which::Wanted));
             move || open(&host, opening)

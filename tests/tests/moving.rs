@@ -197,24 +197,31 @@ fn fault(point: &str, way: Way) {
 /// run it, and its user is told.
 #[test]
 fn a_process_whose_pages_do_not_come_ends() {
+    starves("pages", &["home", "2"], "its pages do not come");
+    starves("pages-home", &["home"], "its memory has not come home");
+}
+
+/// Where this fault is, the last of these moves is the end of the process, with this word.
+fn starves(fault: &str, moves_to: &[&str], word: &str) {
     // More memory than travels with the image.
     let script = "memory = bytes(range(1, 251)) * 40000\n\
                   print('ready', flush=True)\n\
                   while True:\n    \
                       assert memory.count(b'\\1') == 40000";
     let case = Case::script("python3", script)
-        .env("HOMENODE_FAULT", "pages")
+        .env("HOMENODE_FAULT", fault)
         .time_limit(60);
     let running = Running::start(&case, Way::Elsewhere);
     running.await_output("ready");
     let pid = running.pid().to_string();
-    moves(&pid, "home");
-    moves(&pid, "2");
+    for to in moves_to {
+        moves(&pid, to);
+    }
     let outcome = running.finish();
     assert_eq!(outcome.problems, Vec::<String>::new());
     assert_eq!(outcome.status.as_shell(), 137, "{:?}", outcome.stderr);
     let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
-    assert!(said.contains("its pages do not come"), "{said:?}");
+    assert!(said.contains(word), "{said:?}");
 }
 
 /// On nodes that share no files, a guest maps copies.

@@ -110,8 +110,13 @@ fn greet(job: &Arc<Job>, host: &Arc<Host>, lane: (Sender, Receiver)) {
         Ok(_) => return tracing::warn!("a lane began with an unexpected frame"),
         Err(_) => return,
     };
-    if let Ok(ToHome::Ready { node, pid }) = first {
-        if node != host.node || !host.is_ready_by(sender) {
+    if let Ok(ToHome::Ready {
+        node,
+        pid,
+        post_copy,
+    }) = first
+    {
+        if node != host.node || !host.is_ready_by(sender, post_copy) {
             return tracing::warn!("a second control lane of node {} was refused", host.name);
         }
         tracing::debug!("runtime {pid} of node {node} is ready");

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub(crate) struct Host {
     pub(crate) bodies: Bodies,
     state: Mutex<State>,
     changed: Condvar,
+    /// Whether pages may follow a process that goes there.
+    post_copy: AtomicBool,
     control: Mutex<Option<lane::Sender>>,
 }
 
@@ -71,6 +74,7 @@ impl Host {
             state: Mutex::new(State::Starting),
             changed: Condvar::new(),
             control: Mutex::new(None),
+            post_copy: false.into(),
         })
     }
 
@@ -88,16 +92,22 @@ impl Host {
     }
 
     /// It has opened its control lane. `false`: it had before, or is lost.
-    pub(crate) fn is_ready_by(&self, control: lane::Sender) -> bool {
+    pub(crate) fn is_ready_by(&self, control: lane::Sender, post_copy: bool) -> bool {
         let mut state = lock(&self.state);
         let first = matches!(*state, State::Starting);
         if first {
+            self.post_copy.store(post_copy, Ordering::SeqCst);
             *lock(&self.control) = Some(control);
             *state = State::Ready;
         }
         drop(state);
         self.changed.notify_all();
         first
+    }
+
+    /// Whether pages may follow a process that goes there.
+    pub(crate) fn takes_pages_later(&self) -> bool {
+        self.post_copy.load(Ordering::SeqCst)
     }
 
     /// Whether it takes guests.

@@ -2,7 +2,8 @@
 //!
 //! 1. It is recalled as if it came home, and its image arrives.
 //! 2. The deputy stays what it is, with all that it has at home, and is the other host's from now on:
-//!    what the first one still sends is refused. The first body ends.
+//!    what the first one still sends is refused. The first body ends, or stands still until the pages
+//!    have gone that follow the image, through home.
 //! 3. The other host is told of the signals that wait in the image, and to fetch it. If it cannot run
 //!    the process, that goes on at home. What has come for the deputy since waits until it is clear.
 
@@ -59,10 +60,15 @@ impl Tracer {
         image.held = held;
         image.pending.extend(came);
         let signals = self.tell_pending(to, &image);
+        let offer = self.expected.get_mut(&pid).and_then(|e| e.offer.take());
+        let offer = offer.filter(|_| !image.later.is_empty());
         let since = self.expected.get(&pid).and_then(|e| e.recalled);
-        self.job
-            .journal
-            .passed_on(pid, to.node, image.page_bytes(), since);
+        self.job.journal.passed_on(
+            pid,
+            to.node,
+            image.page_bytes() + image.later_bytes(),
+            since,
+        );
         let deputy = Arc::new(Deputy {
             pid,
             host: Arc::clone(to),
@@ -75,7 +81,7 @@ impl Tracer {
                 image,
                 contents: Contents::Bytes(pages),
             }))),
-            kept: old.kept.passed_on(departure),
+            kept: old.kept.passed_on(departure, offer),
             has_begun: false.into(),
             is_withheld: true.into(),
             is_leaving: false.into(),
@@ -126,9 +132,6 @@ impl Tracer {
         threads: &[Arc<DeputyThread>],
     ) -> std::result::Result<OwnedFd, String> {
         to.check()?;
-        if !returned.image.later.is_empty() {
-            return Err("its memory is not all there".to_owned());
-        }
         let busy = |thread: &Arc<DeputyThread>| thread.place.window.is_busy(thread.slot_index);
         if threads.iter().any(busy) {
             return Err(IN_A_CALL.to_owned());

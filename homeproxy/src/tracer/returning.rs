@@ -28,7 +28,7 @@ use sys::userfault::Userfault;
 use sys::window::Slot;
 
 use super::{Result, Tracer, home_options};
-use crate::arriving;
+use crate::arriving::{self, Offer};
 use crate::hosts::Host;
 use crate::job::{Contents, DeputyThread, Order, Returned, lock};
 
@@ -75,8 +75,8 @@ pub(super) struct Expected {
     open: HashSet<i32>,
     /// When the host was told to send it.
     pub(super) recalled: Option<Instant>,
-    /// Number for the lanes of pages that follow it, if they may.
-    follow: Option<u64>,
+    /// Of pages that follow it, if they may.
+    pub(super) offer: Option<Arc<Offer>>,
     /// Signals that cannot be held back otherwise.
     pub(super) stops: Vec<i32>,
 }
@@ -143,7 +143,7 @@ impl Tracer {
             to,
             open: threads.iter().copied().collect(),
             recalled: None,
-            follow: None,
+            offer: None,
             stops: Vec::new(),
         };
         self.expected.insert(pid, expected);
@@ -234,19 +234,21 @@ impl Tracer {
             if expected.open.is_empty() && expected.recalled.is_none() {
                 expected.recalled = Some(Instant::now());
                 // A call that works only at home may be one that needs all of the memory: to trace,
-                // or to watch it.
-                if expected.to.is_none()
-                    && !expected.binds
-                    && self.job.arrivals.userfaults.is_some()
-                {
-                    expected.follow = Some(self.job.arrivals.next());
-                }
-                let later = expected.follow.map(|number| Follow {
-                    number,
-                    bytes_min: self.job.later_bytes_min,
-                });
+                // or to watch it. And if the next host fails, it is home that needs the pages.
+                let takes_later = match &expected.to {
+                    Some(host) => host.takes_pages_later(),
+                    None => !expected.binds,
+                };
                 if let Some(leader) = self.tracees.get(&pid).and_then(|t| t.thread.as_ref()) {
-                    leader.deputy.host.tell(&ToHost::CallHome { pid, later });
+                    let (host, arrivals) = (&leader.deputy.host, &self.job.arrivals);
+                    if takes_later && arrivals.userfaults.is_some() {
+                        expected.offer = Some(Arc::new(arrivals.announce(host)));
+                    }
+                    let later = expected.offer.as_ref().map(|offer| Follow {
+                        number: offer.number,
+                        bytes_min: self.job.later_bytes_min,
+                    });
+                    host.tell(&ToHost::CallHome { pid, later });
                 }
             }
         }
@@ -351,7 +353,11 @@ impl Tracer {
             self.job.order(Order::Return(Box::new(returned)));
             return Ok(());
         };
-        let to = self.expected.get(&pid).and_then(|e| e.to.clone());
+        let expected = self.expected.get(&pid);
+        if !returned.image.later.is_empty() && expected.is_none_or(|e| e.offer.is_none()) {
+            return self.refuse(returned, "its memory is not all there".to_owned());
+        }
+        let to = expected.and_then(|e| e.to.clone());
         match to {
             Some(to) => self.pass_on(returned, &to, &threads, slots),
             None => self.come_home(returned, &threads, slots),
@@ -388,26 +394,33 @@ impl Tracer {
         slots: Vec<MutexGuard<'_, Slot>>,
     ) -> Result<()> {
         let (pid, image, pages) = (returned.pid, &returned.image, &returned.pages);
-        let number = self.expected.get(&pid).and_then(|e| e.follow);
-        if number.is_none() && !image.later.is_empty() {
-            return self.refuse(returned, "its memory is not all there".to_owned());
-        }
         let made = self.restore(pid, image, Memory::Sent(pages), threads, slots);
         let (stops, userfault) = match made {
             Ok(made) => made,
             Err(error) => return self.refuse_for(returned, error),
         };
-        if let (Some(userfault), Some(number)) = (userfault, number) {
-            let filler = Filler::new(userfault, &image.later);
-            let host = &returned.deputy.host;
-            let arrival = arriving::expect(&self.job, host, pid, number, filler);
-            self.arriving.insert(pid, arrival);
-        }
+        let offer = self.expected.get_mut(&pid).and_then(|e| e.offer.take());
+        self.expect_pages(pid, image, userfault, offer);
         // First: the body must be gone before the process makes others, or stand still for good.
         let _ = returned.answer.send(Ok(()));
         let bytes = pages.len() as u64 + image.later_bytes();
         self.go_on_here(pid, image, bytes, threads, stops);
         Ok(())
+    }
+
+    /// The process has been made; its pages come when it runs.
+    fn expect_pages(
+        &mut self,
+        pid: i32,
+        image: &Image,
+        userfault: Option<Userfault>,
+        offer: Option<Arc<Offer>>,
+    ) {
+        if let (Some(userfault), Some(offer)) = (userfault, offer) {
+            let filler = Filler::new(userfault, &image.later);
+            let arrival = arriving::expect(&self.job, pid, offer, filler);
+            self.arriving.insert(pid, arrival);
+        }
     }
 
     /// The process has been made; from now on it is one that runs at home.
@@ -518,7 +531,7 @@ impl Tracer {
             to: None,
             open: HashSet::new(),
             recalled: Some(Instant::now()),
-            follow: None,
+            offer: None,
             stops,
         };
         self.expected.insert(pid, expected);
@@ -531,7 +544,9 @@ impl Tracer {
         let made = threads.and_then(|threads| {
             let slots = take_slots(&threads);
             let slots = slots.ok_or_else(|| ImageError::Refused(IN_A_CALL.to_owned()))?;
-            let (stops, _) = self.restore(pid, image, memory, &threads, slots)?;
+            let (stops, userfault) = self.restore(pid, image, memory, &threads, slots)?;
+            let offer = threads.first().and_then(|t| t.deputy.kept.offer());
+            self.expect_pages(pid, image, userfault, offer);
             Ok((threads, stops))
         });
         match made {
