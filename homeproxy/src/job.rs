@@ -16,6 +16,7 @@ use lane::control::{MORE_SIGNALS, ToHome, ToHost};
 use sys::ready::Bell;
 use sys::window::{Slot, Window};
 
+use crate::accounts::Accounts;
 use crate::hosts::{Host, Hosts};
 use crate::journal::Journal;
 use crate::kept::Kept;
@@ -207,6 +208,8 @@ pub(crate) struct Job {
     pub(crate) mapped: Mapped,
     /// On files that are read ahead.
     pub(crate) leases: Leases,
+    /// CPU time that its processes have used elsewhere.
+    pub(crate) accounts: Accounts,
     /// Number of the last way to a host.
     placements: AtomicU64,
     /// Of signals that wait here.
@@ -228,6 +231,7 @@ impl Job {
             threads: Mutex::new(HashMap::new()),
             mapped: Mapped::within_limits(),
             leases: Leases::default(),
+            accounts: Accounts::default(),
             placements: 0.into(),
             news: News::default(),
             signals: Mutex::new(0),

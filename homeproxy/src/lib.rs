@@ -39,6 +39,7 @@
 //! | `mapped.rs` | files that guests have mapped, and the leases on them |
 //! | `limits.rs` | resource limits that serving guests needs |
 
+mod accounts;
 mod best;
 mod bodies;
 mod coming;

@@ -278,6 +278,7 @@ impl Tracer {
         if tracee.pid == tid {
             self.kept_details.retain(|(pid, _), _| *pid != tid);
             self.job.mapped.release_of(tid);
+            self.job.accounts.ended(tid);
             self.job.journal.ended(tid, status);
             self.expected.remove(&tid);
             self.departing.remove(&tid);
@@ -377,6 +378,7 @@ impl Tracer {
 
     fn journal_birth(&self, child: i32, parent: i32, node: u32) {
         let parent = self.tracees.get(&parent).map_or(parent, |t| t.pid);
+        self.job.accounts.born(child, parent);
         self.job.journal.born(child, Some(parent), node);
     }
 
@@ -527,6 +529,15 @@ impl Tracer {
         }
     }
 
+    /// A process at home is about to hear of the end of a child, which may have been elsewhere.
+    fn child_details(&self, tid: i32) -> Result<()> {
+        let mut info = ptrace::signal_info(tid)?;
+        match self.job.accounts.add_to_details(&mut info) {
+            true => ptrace::set_signal_info(tid, &info),
+            false => Ok(()),
+        }
+    }
+
     /// About to receive a signal.
     fn signal(&mut self, tid: i32, signal: i32) -> Result<()> {
         if signal == libc::SIGTRAP && self.shortenings.stopped(tid)? {
@@ -538,6 +549,9 @@ impl Tracer {
             return ptrace::resume(tid, signal);
         };
         let Some(thread) = &tracee.thread else {
+            if signal == libc::SIGCHLD {
+                self.child_details(tid)?;
+            }
             return ptrace::resume(tid, signal);
         };
         if let Some(expected) = self.expected.get_mut(&tracee.pid) {
@@ -549,7 +563,8 @@ impl Tracer {
             }
             expected.continued_by(signal);
         }
-        let info = ptrace::signal_info(tid)?;
+        let mut info = ptrace::signal_info(tid)?;
+        self.job.accounts.add_to_details(&mut info);
         let own = tracee.own_signal.take_if(|own| *own == signal).is_some();
         if own || signal == libc::SIGSTOP || is_own_fault(signal, &info) {
             return ptrace::resume(tid, signal);

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use sys::ptrace::{self, Registers};
 use sys::vm;
 
+use crate::cpu_time::CpuTime;
 use crate::files::{Digests, FileIdentity, device_of};
 use crate::inject::{Injector, Loan};
 use crate::maps::{self, Line};
@@ -38,6 +39,7 @@ pub fn after_exec(pid: i32, digests: &Digests) -> Result<Image, ImageError> {
     let lines = maps::read(pid).map_err(step("read the mappings"))?;
     let mut image = empty(pid, pid)?;
     image.actions = ignored_signals(&status);
+    image.spent = CpuTime::of_process(pid).map_err(step("read the CPU time"))?;
     image.threads.push(Thread {
         tid: pid,
         registers: to_words(&regs),
@@ -47,6 +49,8 @@ pub fn after_exec(pid: i32, digests: &Digests) -> Result<Image, ImageError> {
         rseq: (0, 0, 0),
         robust_list: (0, 0),
         clear_tid: 0,
+        // The others have ended, and this one was alone in most programs.
+        spent: image.spent,
         unfinished: None,
     });
     let mut surroundings = Surroundings {
@@ -187,6 +191,7 @@ fn capture_thread(thread: &StoppedThread, injector: &mut Injector) -> std::io::R
     const ERESTARTNOHAND: i64 = -514;
     const SS_ONSTACK: u64 = 1;
     const PR_GET_TID_ADDRESS: u64 = 40;
+    const RUSAGE_THREAD: u64 = 1;
     let tid = thread.tid;
     let [clear_tid] = injector.words(libc::SYS_prctl, &[PR_GET_TID_ADDRESS], 1)?;
     let [stack, flags, bytes] = injector.words(libc::SYS_sigaltstack, &[0], 1)?;
@@ -208,6 +213,7 @@ fn capture_thread(thread: &StoppedThread, injector: &mut Injector) -> std::io::R
         rseq: (rseq.address, rseq.bytes, rseq.signature),
         robust_list: ptrace::robust_list(tid)?,
         clear_tid,
+        spent: CpuTime::of_rusage(injector.words(libc::SYS_getrusage, &[RUSAGE_THREAD], 1)?),
         unfinished: thread
             .unfinished
             .filter(|unfinished| unfinished::is_about_to_call(&regs, unfinished.nr)),
@@ -237,7 +243,9 @@ fn leave_critical_section(tid: i32, rseq: u64, regs: &mut Registers) -> std::io:
 
 /// What the leader tells of the process.
 fn capture_process(image: &mut Image, status: &str, leader: &mut Injector) -> std::io::Result<()> {
+    const RUSAGE_SELF: u64 = 0;
     image.mm.brk = leader.call(libc::SYS_brk, &[0])? as u64;
+    image.spent = CpuTime::of_rusage(leader.words(libc::SYS_getrusage, &[RUSAGE_SELF], 1)?);
     let set = |name| {
         status_field(status, name)
             .and_then(|hex| u64::from_str_radix(hex, 16).ok())
@@ -266,6 +274,7 @@ fn empty(pid: i32, at_home: i32) -> Result<Image, ImageError> {
         limits: crate::limits::of(pid).map_err(step("read the limits"))?,
         departure: 0,
         placement: 0,
+        spent: CpuTime::default(),
         threads: Vec::new(),
         held: 0,
         pending: Vec::new(),

@@ -6,6 +6,7 @@
 
 pub mod capture;
 pub mod cut;
+pub mod cpu_time;
 pub mod deputy;
 pub mod files;
 pub mod held;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use image::cpu_time::CpuTime;
 use image::unfinished::Unfinished;
 use lane::control::MORE_SIGNALS;
 use sys::ptrace::SignalInfo;
@@ -125,6 +126,8 @@ pub(crate) struct Process {
     pub(crate) pages: Arc<Pages>,
     /// Its descriptors, as far as files are read ahead.
     pub(crate) ahead: Arc<Descriptors>,
+    /// CPU time that it had used when it came.
+    pub(crate) spent: CpuTime,
 }
 
 /// Threads that are in execve. Signals wait for what comes of it, as natively: what is sent into the
@@ -166,6 +169,7 @@ impl Process {
             calls: stats.then(Mutex::default),
             pages: Arc::default(),
             ahead: Arc::default(),
+            spent: CpuTime::default(),
         }
     }
 
@@ -282,6 +286,8 @@ pub(crate) struct Thread {
     pub(crate) state: Mutex<CallState>,
     /// Signals that came between home's fork and the body's.
     pub(crate) held_back: Mutex<Vec<Sent>>,
+    /// CPU time that it had used when it came.
+    pub(crate) spent: CpuTime,
     memory_files: MemoryFiles,
 }
 
@@ -294,6 +300,7 @@ impl Thread {
             link: Mutex::new(link),
             state: Mutex::new(CallState::default()),
             held_back: Mutex::new(Vec::new()),
+            spent: CpuTime::default(),
             memory_files: MemoryFiles::default(),
         }
     }

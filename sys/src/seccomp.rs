@@ -34,11 +34,15 @@ pub struct Rules {
     pub allow: Vec<(u32, Vec<Condition>)>,
     /// Stop for the tracer.
     pub trace: Vec<u32>,
+    /// Stop for the tracer with this in the lower half of argument 0.
+    pub trace_with: Vec<(u32, u32)>,
 }
 
 const PLACEHOLDER: u16 = 0x7a7a;
 const X32_BIT: u32 = 0x4000_0000;
 const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+/// Where the lower half of argument 0 lies in `struct seccomp_data`.
+const FIRST_ARGUMENT: u32 = 16;
 const LOAD: u16 = 0x20;
 const JUMP_EQUAL: u16 = 0x15;
 const JUMP_NOT_LESS: u16 = 0x35;
@@ -78,6 +82,13 @@ pub fn assemble(rules: &Rules) -> Result<Vec<[u8; 8]>, String> {
     for nr in &rules.trace {
         all.push(op(JUMP_EQUAL, 0, 1, *nr));
         all.push(op(RETURN, 0, 0, libc::SECCOMP_RET_TRACE));
+    }
+    for (nr, value) in &rules.trace_with {
+        all.push(op(JUMP_EQUAL, 0, 4, *nr));
+        all.push(op(LOAD, 0, 0, FIRST_ARGUMENT));
+        all.push(op(JUMP_EQUAL, 0, 1, *value));
+        all.push(op(RETURN, 0, 0, libc::SECCOMP_RET_TRACE));
+        all.push(op(LOAD, 0, 0, 0));
     }
     let rewritten = libc::SECCOMP_RET_TRACE | u32::from(PLACEHOLDER);
     all.extend(program.into_iter().map(|mut i| {

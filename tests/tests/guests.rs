@@ -79,7 +79,7 @@ macro_rules! guests {
 guests! {
     anywhere:
         ahead_position ahead_signals ahead_threads
-        clone_raw clone_shared daemon descriptors epoll_wait event_fds errors_descriptor errors_length
+        clone_raw clone_shared cpu_time daemon descriptors epoll_wait event_fds errors_descriptor errors_length
         errors_number errors_partial errors_path errors_pointer exec_arguments exec_errors
         exec_keeps exec_scripts exec_ways files_at files_basic files_big files_copy files_directory
         files_names files_special files_stat files_vectors files_xattr fork_memory fork_tree

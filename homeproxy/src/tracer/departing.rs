@@ -271,6 +271,7 @@ impl Tracer {
         let mut image = capture::running(&stopped, &mut surroundings).map_err(untouched)?;
         image.held = waiting::of_process(pid, true);
         let held = image.held;
+        self.job.accounts.departs(&mut image);
         image.departure = self.job.next_placement();
         image.placement = image.departure;
         let step = |doing| ImageError::step(doing, pid);

@@ -57,6 +57,7 @@ impl Tracer {
         let departure = self.job.next_placement();
         (image.departure, image.placement) = (departure, departure);
         image.held = held;
+        self.job.accounts.passes_on(&mut image);
         image.pending.extend(came);
         let signals = self.tell_pending(to, &image);
         let since = self.expected.get(&pid).and_then(|e| e.recalled);

@@ -54,6 +54,9 @@ impl Tracer {
                 };
                 self.job.journal.stays(pid, &why);
                 self.adopt(pid, pid, None);
+                if let (Some(caller), Some(tracee)) = (&caller, self.tracees.get_mut(&pid)) {
+                    tracee.left = Some(caller.deputy.host.number);
+                }
                 if let Some(caller) = caller {
                     caller.finish(STAYS);
                 }
@@ -117,6 +120,7 @@ impl Tracer {
         };
         let waiting = Waiting::new(image.held);
         image.placement = self.job.next_placement();
+        self.job.accounts.executed(&mut image);
         let mut pages = Vec::with_capacity(image.page_bytes() as usize);
         capture::pages(&image, pid, &mut pages)?;
         self.job.mapped.offer(pid, &image);

@@ -376,6 +376,7 @@ impl Tracer {
         };
         // First: the body must be gone before the process makes others.
         let _ = returned.answer.send(Ok(()));
+        self.job.accounts.came_home(image);
         self.go_on_here(pid, image, pages.len() as u64, threads, stops);
         Ok(())
     }

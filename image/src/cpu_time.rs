@@ -1,0 +1,230 @@
+//! CPU time that was used elsewhere, and calls that tell of it.
+//!
+//! A kernel counts what it has seen. What a process has used before it came goes with it, and is
+//! added to what the kernel answers, by the tracer, at the end of the call: getrusage(2) and
+//! clock_gettime(2) of the caller's own time.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+use sys::ptrace::{self, Change};
+use sys::{cpu_time, proc_text, vm};
+
+const SECOND_NS: u64 = 1_000_000_000;
+const MICROSECOND_NS: u64 = 1000;
+/// Of times(2) and /proc: USER_HZ is 100 on all x86-64 kernels.
+pub const TICK_NS: u64 = SECOND_NS / 100;
+
+/// CPU time, in nanoseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuTime {
+    /// In user mode.
+    pub user_ns: u64,
+    /// In the kernel.
+    pub system_ns: u64,
+}
+
+/// What the caller of a call has used elsewhere.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Elsewhere {
+    /// The process, with its ended threads.
+    pub process: CpuTime,
+    /// The calling thread.
+    pub thread: CpuTime,
+}
+
+impl CpuTime {
+    /// All of it.
+    pub fn total_ns(&self) -> u64 {
+        self.user_ns.saturating_add(self.system_ns)
+    }
+
+    /// This and that.
+    pub fn plus(&self, other: CpuTime) -> CpuTime {
+        CpuTime {
+            user_ns: self.user_ns.saturating_add(other.user_ns),
+            system_ns: self.system_ns.saturating_add(other.system_ns),
+        }
+    }
+
+    /// From microseconds, as a wait for a process tells them.
+    pub fn from_us([user, system]: [u64; 2]) -> CpuTime {
+        CpuTime {
+            user_ns: user.saturating_mul(MICROSECOND_NS),
+            system_ns: system.saturating_mul(MICROSECOND_NS),
+        }
+    }
+
+    /// From the first words of a `struct rusage`.
+    pub(crate) fn of_rusage([user_s, user_us, system_s, system_us]: [u64; 4]) -> CpuTime {
+        let us = |s: u64, us: u64| s.saturating_mul(1_000_000).saturating_add(us);
+        CpuTime::from_us([us(user_s, user_us), us(system_s, system_us)])
+    }
+
+    /// What this node's kernel has counted of process `pid`, in ticks as /proc and times(2) have them.
+    ///
+    /// # Errors
+    /// There is no such process.
+    pub fn in_ticks(pid: i32) -> io::Result<CpuTime> {
+        let stat = proc_text::read(format!("/proc/{pid}/stat"))?;
+        // Fields 14 and 15 of proc_pid_stat(5), behind the name, which may hold anything.
+        let mut fields = stat
+            .rsplit_once(')')
+            .map_or("", |(_, rest)| rest)
+            .split_ascii_whitespace()
+            .skip(11);
+        let mut next_ns = || {
+            let ticks = fields.next().and_then(|text| text.parse::<u64>().ok());
+            let ticks = ticks.ok_or(io::ErrorKind::InvalidData)?;
+            Ok::<u64, io::Error>(ticks.saturating_mul(TICK_NS))
+        };
+        Ok(CpuTime {
+            user_ns: next_ns()?,
+            system_ns: next_ns()?,
+        })
+    }
+
+    /// The same exactly, in the proportion of the ticks.
+    ///
+    /// # Errors
+    /// There is no such process.
+    pub fn of_process(pid: i32) -> io::Result<CpuTime> {
+        let total_ns = cpu_time::of_process(pid)?;
+        let ticks = CpuTime::in_ticks(pid)?;
+        let user_ns = match ticks.total_ns() {
+            0 => total_ns,
+            all => (u128::from(total_ns) * u128::from(ticks.user_ns) / u128::from(all)) as u64,
+        };
+        Ok(CpuTime {
+            user_ns,
+            system_ns: total_ns - user_ns,
+        })
+    }
+
+    /// Adds this to the `struct rusage` that begins here, if it is all there.
+    pub fn add_to_rusage(&self, usage: &mut [u8]) {
+        let of = |ns: u64| (ns / SECOND_NS, ns % SECOND_NS / MICROSECOND_NS);
+        if let Some((user, rest)) = usage.split_at_mut_checked(16)
+            && rest.len() >= 16
+        {
+            add(user, of(self.user_ns), SECOND_NS / MICROSECOND_NS);
+            add(&mut rest[..16], of(self.system_ns), SECOND_NS / MICROSECOND_NS);
+        }
+    }
+
+    /// Adds this to two numbers of ticks that begin here: half a `struct tms`, or the end of a
+    /// SIGCHLD's details.
+    pub fn add_to_ticks(&self, ticks: &mut [u8]) {
+        let (pair, _) = ticks.as_chunks_mut::<8>();
+        for (word, ns) in pair.iter_mut().zip([self.user_ns, self.system_ns]) {
+            let sum = u64::from_ne_bytes(*word).wrapping_add(ns / TICK_NS);
+            *word = sum.to_ne_bytes();
+        }
+    }
+
+    fn add_to_timespec(&self, time: &mut [u8; 16]) {
+        let ns = self.total_ns();
+        add(time, (ns / SECOND_NS, ns % SECOND_NS), SECOND_NS);
+    }
+}
+
+/// Adds to 16 bytes of seconds and parts, of which a second has `parts`.
+fn add(time: &mut [u8], (seconds, more): (u64, u64), parts: u64) {
+    let (words, _) = time.as_chunks_mut::<8>();
+    if let [s, p] = words {
+        let sum = u64::from_ne_bytes(*p).wrapping_add(more);
+        *p = (sum % parts).to_ne_bytes();
+        let sum = u64::from_ne_bytes(*s)
+            .wrapping_add(seconds)
+            .wrapping_add(sum / parts);
+        *s = sum.to_ne_bytes();
+    }
+}
+
+/// Whether a call that stands at the filter reads CPU time.
+pub fn is_read_by(nr: u64) -> bool {
+    [libc::SYS_getrusage, libc::SYS_clock_gettime].contains(&(nr as i64))
+}
+
+/// Lets thread `tid`, which stands at the filter before such a call, make it, and adds what was used
+/// elsewhere. It is stopped at the end of the call then. Returns its end, if that came instead.
+///
+/// # Errors
+/// It has ended, or its memory cannot be reached.
+pub fn read_by(tid: i32, elsewhere: &Elsewhere) -> io::Result<Option<Change>> {
+    ptrace::resume_to_call_end(tid)?;
+    match ptrace::wait(tid, false)? {
+        Some((_, Change::Signal(libc::SIGTRAP))) => {}
+        Some((_, change)) => return Ok(Some(change)),
+        None => return Ok(None),
+    }
+    let regs = ptrace::registers(tid)?;
+    if regs.rax != 0 {
+        return Ok(None);
+    }
+    let of = match (regs.orig_rax as i64, regs.rdi as i32) {
+        (libc::SYS_getrusage, libc::RUSAGE_SELF)
+        | (libc::SYS_clock_gettime, libc::CLOCK_PROCESS_CPUTIME_ID) => elsewhere.process,
+        _ => elsewhere.thread,
+    };
+    if regs.orig_rax as i64 == libc::SYS_clock_gettime {
+        let mut time = [0; 16];
+        if vm::read(tid, regs.rsi, &mut time)? == time.len() {
+            of.add_to_timespec(&mut time);
+            vm::write(tid, regs.rsi, &time)?;
+        }
+    } else {
+        let mut usage = [0; 32];
+        if vm::read(tid, regs.rsi, &mut usage)? == usage.len() {
+            of.add_to_rusage(&mut usage);
+            vm::write(tid, regs.rsi, &usage)?;
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words<const N: usize>(values: [u64; N]) -> Vec<u8> {
+        values.iter().flat_map(|word| word.to_ne_bytes()).collect()
+    }
+
+    const USED: CpuTime = CpuTime {
+        user_ns: 1_700_000_000,
+        system_ns: 30_000_000,
+    };
+
+    #[test]
+    fn parts_carry_into_seconds() {
+        let mut usage = words([2, 400_000, 0, 999_999]);
+        USED.add_to_rusage(&mut usage);
+        assert_eq!(usage, words([4, 100_000, 1, 29_999]));
+        let mut time = [0; 16];
+        time.copy_from_slice(&words([0, 999_000_000]));
+        USED.add_to_timespec(&mut time);
+        assert_eq!(time.to_vec(), words([2, 729_000_000]));
+    }
+
+    #[test]
+    fn ticks_are_hundredths() {
+        let mut ticks = words([1, 2]);
+        USED.add_to_ticks(&mut ticks);
+        assert_eq!(ticks, words([171, 5]));
+    }
+
+    #[test]
+    fn what_is_not_all_there_stays_as_it_is() {
+        let mut short = vec![7; 31];
+        USED.add_to_rusage(&mut short);
+        assert_eq!(short, vec![7; 31]);
+    }
+
+    #[test]
+    fn the_kernels_own_count_is_read() {
+        let own = CpuTime::of_process(std::process::id() as i32).expect("own CPU time");
+        assert!(own.total_ns() > 0);
+        assert!(CpuTime::of_process(-7).is_err());
+    }
+}
