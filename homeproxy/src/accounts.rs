@@ -10,7 +10,8 @@ use std::sync::Mutex;
 use abi::wire::WireCall;
 use image::Image;
 use image::capture::status_field;
-use image::cpu_time::CpuTime;
+use image::cpu_time::{self, CpuTime, Elsewhere};
+use sys::{ptrace, vm};
 
 use crate::job::lock;
 
@@ -38,6 +39,12 @@ struct Account {
     children: CpuTime,
     /// Nobody has waited for it yet, as far as is known.
     has_ended: bool,
+    /// Its parent's SIGCHLD tells what it has used.
+    is_told: bool,
+    /// It has asked for CPU time on a host.
+    asks: bool,
+    /// At home it stops where it asks for CPU time.
+    is_counted: bool,
 }
 
 /// CPU time of a process or thread.
@@ -64,6 +71,7 @@ impl Account {
     /// What the image of a process that was away tells.
     fn add(&mut self, image: &Image) {
         self.own.elsewhere = self.own.elsewhere.plus(image.spent);
+        self.asks |= image.asks_cpu_time;
         for thread in &image.threads {
             let share = self.threads.entry(thread.tid).or_default();
             share.elsewhere = share.elsewhere.plus(thread.spent);
@@ -90,6 +98,7 @@ impl Accounts {
         pass_to_parent(&mut of, child);
         let account = Account {
             parent,
+            is_counted: of.get(&parent).is_some_and(|parent| parent.is_counted),
             ..Account::default()
         };
         of.insert(child, account);
@@ -111,7 +120,12 @@ impl Accounts {
         let mut of = lock(&self.of);
         let account = of.entry(image.pid).or_default();
         account.own.home = image.spent;
-        account.threads = HashMap::from([(image.pid, account.own)]);
+        let mut only = account.threads.remove(&image.pid).unwrap_or_default();
+        only.home = image
+            .threads
+            .first()
+            .map_or(CpuTime::default(), |t| t.spent);
+        account.threads = HashMap::from([(image.pid, only)]);
         account.tell(image);
     }
 
@@ -147,20 +161,80 @@ impl Accounts {
         }
     }
 
+    /// Whether process `pid`, which comes home with this image, is to stop there where it asks for CPU
+    /// time, and does not yet: a program that has never asked cannot tell.
+    pub(crate) fn is_to_count(&self, image: &Image) -> bool {
+        let of = lock(&self.of);
+        let account = of.get(&image.pid);
+        let (asks, is_counted) = account.map_or((false, false), |a| (a.asks, a.is_counted));
+        !is_counted && (asks || image.asks_cpu_time)
+    }
+
+    /// Process `pid` stops at home where it asks for CPU time, from now on.
+    pub(crate) fn count(&self, pid: i32) {
+        lock(&self.of).entry(pid).or_default().is_counted = true;
+    }
+
+    /// Whether it does.
+    pub(crate) fn counts(&self, pid: i32) -> bool {
+        lock(&self.of).get(&pid).is_some_and(|a| a.is_counted)
+    }
+
+    /// Adds to what thread `tid` of process `pid`, which runs at home, was told by the call at whose
+    /// end it is stopped.
+    pub(crate) fn add_to_result(&self, pid: i32, tid: i32) -> std::io::Result<()> {
+        let regs = ptrace::registers(tid)?;
+        let waited = match (regs.orig_rax as i64, regs.rax as i64) {
+            (libc::SYS_wait4, child @ 1..) => Some((child as i32, false, regs.r10)),
+            (libc::SYS_waitid, 0) => {
+                let mut child = [0; 4];
+                vm::read(tid, regs.rdx.wrapping_add(INFO_PID as u64), &mut child)?;
+                let stays = regs.r10 as i32 & libc::WNOWAIT != 0;
+                Some((i32::from_ne_bytes(child), stays, regs.r8))
+            }
+            _ => None,
+        };
+        if let Some((child, stays, usage)) = waited {
+            let used = self.waited_for(pid, child, stays);
+            return cpu_time::add_to_usage_at(tid, usage, used);
+        }
+        let elsewhere = {
+            let mut of = lock(&self.of);
+            settle(&mut of);
+            of.get(&pid).map_or(Elsewhere::default(), |account| {
+                let thread = account.threads.get(&tid);
+                Elsewhere {
+                    process: account.own.elsewhere,
+                    thread: thread.map_or(CpuTime::default(), |share| share.elsewhere),
+                    children: account.children,
+                    counted_before: account.own.home,
+                }
+            })
+        };
+        cpu_time::add_to_result(tid, &regs, &elsewhere)
+    }
+
     /// What process `pid` has used on nodes that it has left.
     pub(crate) fn elsewhere(&self, pid: i32) -> CpuTime {
         let of = lock(&self.of);
         of.get(&pid).map_or(CpuTime::default(), |a| a.own.elsewhere)
     }
 
-    /// Adds to the details of a SIGCHLD. Returns whether that has changed them.
+    /// Adds to the details of a signal if it is a SIGCHLD, once. Returns whether that has changed them.
     pub(crate) fn add_to_details(&self, info: &mut [u8; 128]) -> bool {
-        let word = |at: usize| i32::from_ne_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);
+        let word =
+            |at: usize| i32::from_ne_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);
         // From the kernel.
         if word(0) != libc::SIGCHLD || word(8) <= 0 {
             return false;
         }
-        let used = self.elsewhere(word(INFO_PID));
+        let mut of = lock(&self.of);
+        let ended = of.get_mut(&word(INFO_PID)).filter(|a| a.has_ended);
+        let Some(account) = ended.filter(|account| !account.is_told) else {
+            return false;
+        };
+        account.is_told = true;
+        let used = account.own.elsewhere;
         used.add_to_ticks(&mut info[INFO_TICKS..INFO_TICKS + 16]);
         used != CpuTime::default()
     }
@@ -186,7 +260,8 @@ impl Accounts {
                 add_to_usage(data, offset(1), self.of_children(caller));
             }
             libc::SYS_times => {
-                let children = offset(0).and_then(|at| data.get_mut(at + TMS_CHILDREN..)?.get_mut(..16));
+                let children =
+                    offset(0).and_then(|at| data.get_mut(at + TMS_CHILDREN..)?.get_mut(..16));
                 if let Some(children) = children {
                     self.of_children(caller).add_to_ticks(children);
                 }
@@ -249,7 +324,8 @@ fn pass_to_parent(of: &mut HashMap<i32, Account>, pid: i32) {
 /// Whether nobody waits for a process's children: the kernel does not count them then.
 fn ignores_children(pid: i32) -> bool {
     let status = sys::proc_text::read(format!("/proc/{pid}/status")).unwrap_or_default();
-    let ignored = status_field(&status, "SigIgn:").and_then(|hex| u64::from_str_radix(hex, 16).ok());
+    let ignored =
+        status_field(&status, "SigIgn:").and_then(|hex| u64::from_str_radix(hex, 16).ok());
     ignored.unwrap_or(0) & 1 << (libc::SIGCHLD - 1) != 0
 }
 
@@ -277,7 +353,10 @@ mod tests {
         lock(&accounts.of).entry(CHILD).or_default().has_ended = true;
         assert_eq!(accounts.waited_for(PARENT, CHILD, true), USED);
         assert_eq!(accounts.waited_for(PARENT, CHILD, false), USED);
-        assert_eq!(accounts.waited_for(PARENT, CHILD, false), CpuTime::default());
+        assert_eq!(
+            accounts.waited_for(PARENT, CHILD, false),
+            CpuTime::default()
+        );
         assert_eq!(accounts.of_children(PARENT), USED);
     }
 
@@ -306,6 +385,7 @@ mod tests {
         let accounts = Accounts::default();
         accounts.born(CHILD, PARENT);
         accounts.used(CHILD, USED);
+        lock(&accounts.of).entry(CHILD).or_default().has_ended = true;
         let mut info = [0; 128];
         info[..4].copy_from_slice(&libc::SIGCHLD.to_ne_bytes());
         info[INFO_PID..INFO_PID + 4].copy_from_slice(&CHILD.to_ne_bytes());
@@ -313,5 +393,6 @@ mod tests {
         info[8] = 1;
         assert!(accounts.add_to_details(&mut info));
         assert_eq!((info[INFO_TICKS], info[INFO_TICKS + 8]), (7, 2));
+        assert!(!accounts.add_to_details(&mut info));
     }
 }

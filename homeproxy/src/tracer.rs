@@ -4,6 +4,7 @@
 //! execs and signals, and goes on. A deputy's signals are passed on to its
 //! body; what the body does with them comes back as an order.
 
+mod counting;
 mod departing;
 mod ending;
 mod exiting;
@@ -41,7 +42,7 @@ use exiting::Held;
 use moving::Done;
 use returning::{Expected, Signals};
 
-const HOME_OPTIONS: i32 = options::NEWBORN | options::EXEC;
+const HOME_OPTIONS: i32 = options::NEWBORN | options::EXEC | options::SECCOMP;
 const ERESTARTSYS: i64 = -512;
 const ERESTARTNOINTR: i64 = -513;
 const ERESTARTNOHAND: i64 = -514;
@@ -94,6 +95,8 @@ pub(crate) struct Tracer {
     departing: HashMap<i32, Departing>,
     /// Those who wait for a process to have moved.
     movers: HashMap<i32, Vec<Done>>,
+    /// Threads at home that are in a call that tells CPU time.
+    counting: HashSet<i32>,
     /// Threads that make an interrupted call again.
     shortenings: Shortenings,
     /// How often all processes are moved, and when next.
@@ -130,6 +133,7 @@ impl Tracer {
             expected: HashMap::new(),
             departing: HashMap::new(),
             movers: HashMap::new(),
+            counting: HashSet::new(),
             shortenings: Shortenings::new(|_| true),
             shuffle: setup.shuffle_ms.map(|ms| {
                 let interval = Duration::from_millis(ms);
@@ -260,6 +264,10 @@ impl Tracer {
                 event: libc::PTRACE_EVENT_EXIT,
                 ..
             } => self.exiting(tid),
+            Change::Event {
+                event: libc::PTRACE_EVENT_SECCOMP,
+                ..
+            } => self.stopped_by_filter(tid),
             Change::Event { .. } => ptrace::resume(tid, 0),
         };
         if let Err(error) = result {
@@ -272,6 +280,7 @@ impl Tracer {
     fn ended(&mut self, tid: i32, status: i32) {
         self.early.remove(&tid);
         self.shortenings.forget(tid);
+        self.counting.remove(&tid);
         let Some(tracee) = self.tracees.remove(&tid) else {
             return;
         };
@@ -540,6 +549,9 @@ impl Tracer {
 
     /// About to receive a signal.
     fn signal(&mut self, tid: i32, signal: i32) -> Result<()> {
+        if self.counting.remove(&tid) && signal == libc::SIGTRAP {
+            return self.has_asked(tid);
+        }
         if signal == libc::SIGTRAP && self.shortenings.stopped(tid)? {
             return Ok(());
         }

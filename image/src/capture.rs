@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use sys::ptrace::{self, Registers};
 use sys::vm;
 
-use crate::cpu_time::CpuTime;
+use crate::cpu_time::{self, CpuTime};
 use crate::files::{Digests, FileIdentity, device_of};
 use crate::inject::{Injector, Loan};
 use crate::maps::{self, Line};
@@ -26,20 +26,19 @@ const AT_NULL: u64 = 0;
 /// Captures process `pid`, which is stopped by us right after an execve: one
 /// thread, no handlers, nothing registered with the kernel yet.
 ///
-/// Changes nothing in the process.
+/// Changes nothing in the process; so what it has used is not known yet. `is_counted` as that of [`may_leave`].
 ///
 /// # Errors
 /// [`ImageError::Stays`] with the reason why this program cannot run elsewhere.
-pub fn after_exec(pid: i32, digests: &Digests) -> Result<Image, ImageError> {
+pub fn after_exec(pid: i32, digests: &Digests, is_counted: bool) -> Result<Image, ImageError> {
     let step = |doing| ImageError::step(doing, pid);
     let status = proc_file(pid, "status").map_err(step("read the status"))?;
     let status = String::from_utf8_lossy(&status);
-    refuse_foreign(pid, &status)?;
+    refuse_foreign(pid, &status, is_counted)?;
     let regs = ptrace::registers(pid).map_err(step("read the registers"))?;
     let lines = maps::read(pid).map_err(step("read the mappings"))?;
     let mut image = empty(pid, pid)?;
     image.actions = ignored_signals(&status);
-    image.spent = CpuTime::of_process(pid).map_err(step("read the CPU time"))?;
     image.threads.push(Thread {
         tid: pid,
         registers: to_words(&regs),
@@ -49,8 +48,7 @@ pub fn after_exec(pid: i32, digests: &Digests) -> Result<Image, ImageError> {
         rseq: (0, 0, 0),
         robust_list: (0, 0),
         clear_tid: 0,
-        // The others have ended, and this one was alone in most programs.
-        spent: image.spent,
+        spent: CpuTime::default(),
         unfinished: None,
     });
     let mut surroundings = Surroundings {
@@ -191,7 +189,6 @@ fn capture_thread(thread: &StoppedThread, injector: &mut Injector) -> std::io::R
     const ERESTARTNOHAND: i64 = -514;
     const SS_ONSTACK: u64 = 1;
     const PR_GET_TID_ADDRESS: u64 = 40;
-    const RUSAGE_THREAD: u64 = 1;
     let tid = thread.tid;
     let [clear_tid] = injector.words(libc::SYS_prctl, &[PR_GET_TID_ADDRESS], 1)?;
     let [stack, flags, bytes] = injector.words(libc::SYS_sigaltstack, &[0], 1)?;
@@ -213,7 +210,7 @@ fn capture_thread(thread: &StoppedThread, injector: &mut Injector) -> std::io::R
         rseq: (rseq.address, rseq.bytes, rseq.signature),
         robust_list: ptrace::robust_list(tid)?,
         clear_tid,
-        spent: CpuTime::of_rusage(injector.words(libc::SYS_getrusage, &[RUSAGE_THREAD], 1)?),
+        spent: cpu_time::ask(injector, libc::RUSAGE_THREAD)?,
         unfinished: thread
             .unfinished
             .filter(|unfinished| unfinished::is_about_to_call(&regs, unfinished.nr)),
@@ -243,9 +240,8 @@ fn leave_critical_section(tid: i32, rseq: u64, regs: &mut Registers) -> std::io:
 
 /// What the leader tells of the process.
 fn capture_process(image: &mut Image, status: &str, leader: &mut Injector) -> std::io::Result<()> {
-    const RUSAGE_SELF: u64 = 0;
     image.mm.brk = leader.call(libc::SYS_brk, &[0])? as u64;
-    image.spent = CpuTime::of_rusage(leader.words(libc::SYS_getrusage, &[RUSAGE_SELF], 1)?);
+    image.spent = cpu_time::ask(leader, libc::RUSAGE_SELF)?;
     let set = |name| {
         status_field(status, name)
             .and_then(|hex| u64::from_str_radix(hex, 16).ok())
@@ -275,6 +271,7 @@ fn empty(pid: i32, at_home: i32) -> Result<Image, ImageError> {
         departure: 0,
         placement: 0,
         spent: CpuTime::default(),
+        asks_cpu_time: false,
         threads: Vec::new(),
         held: 0,
         pending: Vec::new(),
@@ -328,17 +325,18 @@ pub fn has_lost_leader(pid: i32) -> bool {
     state.is_some_and(|rest| rest.starts_with(b" Z"))
 }
 
-/// Whether process `pid` may leave home at all.
+/// Whether process `pid` may leave home at all. `is_counted`: it has the filter of
+/// [`Returning::count`](crate::restore::Returning::count).
 ///
 /// # Errors
 /// [`ImageError::Stays`] with the reason why not.
-pub fn may_leave(pid: i32) -> Result<(), ImageError> {
+pub fn may_leave(pid: i32, is_counted: bool) -> Result<(), ImageError> {
     let status = proc_file(pid, "status").map_err(ImageError::step("read the status", pid))?;
-    refuse_foreign(pid, &String::from_utf8_lossy(&status))
+    refuse_foreign(pid, &String::from_utf8_lossy(&status), is_counted)
 }
 
 /// Programs that must stay: other ABIs, gained privileges, own filters.
-fn refuse_foreign(pid: i32, status: &str) -> Result<(), ImageError> {
+fn refuse_foreign(pid: i32, status: &str, is_counted: bool) -> Result<(), ImageError> {
     let stays = |reason: &str| ImageError::Stays {
         pid,
         reason: reason.to_owned(),
@@ -380,7 +378,9 @@ fn refuse_foreign(pid: i32, status: &str) -> Result<(), ImageError> {
     if user(&pid.to_string()).ok() != user("self").ok() {
         return Err(stays("it is in a user namespace of its own"));
     }
-    if status_field(status, "Seccomp:").is_some_and(|mode| mode != "0") {
+    let filtered = status_field(status, "Seccomp:").is_some_and(|mode| mode != "0");
+    let is_ours = is_counted && status_field(status, "Seccomp_filters:") == Some("1");
+    if filtered && !is_ours {
         return Err(stays("it runs under a seccomp filter of its own"));
     }
     Ok(())

@@ -7,8 +7,10 @@
 use std::io;
 
 use serde::{Deserialize, Serialize};
-use sys::ptrace::{self, Change};
-use sys::{cpu_time, proc_text, vm};
+use sys::ptrace::{self, Change, Registers};
+use sys::{proc_text, vm};
+
+use crate::inject::Injector;
 
 const SECOND_NS: u64 = 1_000_000_000;
 const MICROSECOND_NS: u64 = 1000;
@@ -31,6 +33,11 @@ pub struct Elsewhere {
     pub process: CpuTime,
     /// The calling thread.
     pub thread: CpuTime,
+    /// The children that the process has waited for.
+    pub children: CpuTime,
+    /// What the kernel here had counted of the process when it left last: it has gone on with parts of
+    /// ticks that this kernel does not tell.
+    pub counted_before: CpuTime,
 }
 
 impl CpuTime {
@@ -56,7 +63,7 @@ impl CpuTime {
     }
 
     /// From the first words of a `struct rusage`.
-    pub(crate) fn of_rusage([user_s, user_us, system_s, system_us]: [u64; 4]) -> CpuTime {
+    fn of_rusage([user_s, user_us, system_s, system_us]: [u64; 4]) -> CpuTime {
         let us = |s: u64, us: u64| s.saturating_mul(1_000_000).saturating_add(us);
         CpuTime::from_us([us(user_s, user_us), us(system_s, system_us)])
     }
@@ -84,23 +91,6 @@ impl CpuTime {
         })
     }
 
-    /// The same exactly, in the proportion of the ticks.
-    ///
-    /// # Errors
-    /// There is no such process.
-    pub fn of_process(pid: i32) -> io::Result<CpuTime> {
-        let total_ns = cpu_time::of_process(pid)?;
-        let ticks = CpuTime::in_ticks(pid)?;
-        let user_ns = match ticks.total_ns() {
-            0 => total_ns,
-            all => (u128::from(total_ns) * u128::from(ticks.user_ns) / u128::from(all)) as u64,
-        };
-        Ok(CpuTime {
-            user_ns,
-            system_ns: total_ns - user_ns,
-        })
-    }
-
     /// Adds this to the `struct rusage` that begins here, if it is all there.
     pub fn add_to_rusage(&self, usage: &mut [u8]) {
         let of = |ns: u64| (ns / SECOND_NS, ns % SECOND_NS / MICROSECOND_NS);
@@ -108,17 +98,31 @@ impl CpuTime {
             && rest.len() >= 16
         {
             add(user, of(self.user_ns), SECOND_NS / MICROSECOND_NS);
-            add(&mut rest[..16], of(self.system_ns), SECOND_NS / MICROSECOND_NS);
+            add(
+                &mut rest[..16],
+                of(self.system_ns),
+                SECOND_NS / MICROSECOND_NS,
+            );
         }
     }
 
     /// Adds this to two numbers of ticks that begin here: half a `struct tms`, or the end of a
     /// SIGCHLD's details.
     pub fn add_to_ticks(&self, ticks: &mut [u8]) {
+        self.add_to_ticks_since(CpuTime::default(), ticks);
+    }
+
+    /// The same to ticks of which it is known that they are not less than `before`.
+    fn add_to_ticks_since(&self, before: CpuTime, ticks: &mut [u8]) {
         let (pair, _) = ticks.as_chunks_mut::<8>();
-        for (word, ns) in pair.iter_mut().zip([self.user_ns, self.system_ns]) {
-            let sum = u64::from_ne_bytes(*word).wrapping_add(ns / TICK_NS);
-            *word = sum.to_ne_bytes();
+        let more = [
+            (self.user_ns, before.user_ns),
+            (self.system_ns, before.system_ns),
+        ];
+        for (word, (ns, before_ns)) in pair.iter_mut().zip(more) {
+            let told_ns = u64::from_ne_bytes(*word).saturating_mul(TICK_NS);
+            let sum_ns = told_ns.max(before_ns).saturating_add(ns);
+            *word = (sum_ns / TICK_NS).to_ne_bytes();
         }
     }
 
@@ -141,6 +145,12 @@ fn add(time: &mut [u8], (seconds, more): (u64, u64), parts: u64) {
     }
 }
 
+/// What a thread that makes calls for us has used, of its process or alone.
+pub(crate) fn ask(injector: &mut Injector, who: i32) -> io::Result<CpuTime> {
+    let words = injector.words(libc::SYS_getrusage, &[who as u64], 1)?;
+    Ok(CpuTime::of_rusage(words))
+}
+
 /// Whether a call that stands at the filter reads CPU time.
 pub fn is_read_by(nr: u64) -> bool {
     [libc::SYS_getrusage, libc::SYS_clock_gettime].contains(&(nr as i64))
@@ -158,29 +168,51 @@ pub fn read_by(tid: i32, elsewhere: &Elsewhere) -> io::Result<Option<Change>> {
         Some((_, change)) => return Ok(Some(change)),
         None => return Ok(None),
     }
-    let regs = ptrace::registers(tid)?;
-    if regs.rax != 0 {
-        return Ok(None);
+    add_to_result(tid, &ptrace::registers(tid)?, elsewhere).map(|()| None)
+}
+
+/// Adds what was used elsewhere to what thread `tid` was told by the call at whose end it is stopped.
+///
+/// # Errors
+/// It has ended, or its memory cannot be reached.
+pub fn add_to_result(tid: i32, regs: &Registers, elsewhere: &Elsewhere) -> io::Result<()> {
+    if (-4095..0).contains(&(regs.rax as i64)) {
+        return Ok(());
     }
     let of = match (regs.orig_rax as i64, regs.rdi as i32) {
         (libc::SYS_getrusage, libc::RUSAGE_SELF)
         | (libc::SYS_clock_gettime, libc::CLOCK_PROCESS_CPUTIME_ID) => elsewhere.process,
+        (libc::SYS_getrusage, libc::RUSAGE_CHILDREN) => elsewhere.children,
         _ => elsewhere.thread,
     };
-    if regs.orig_rax as i64 == libc::SYS_clock_gettime {
-        let mut time = [0; 16];
-        if vm::read(tid, regs.rsi, &mut time)? == time.len() {
-            of.add_to_timespec(&mut time);
-            vm::write(tid, regs.rsi, &time)?;
-        }
-    } else {
-        let mut usage = [0; 32];
-        if vm::read(tid, regs.rsi, &mut usage)? == usage.len() {
-            of.add_to_rusage(&mut usage);
-            vm::write(tid, regs.rsi, &usage)?;
-        }
+    match regs.orig_rax as i64 {
+        libc::SYS_clock_gettime => change(tid, regs.rsi, |time| of.add_to_timespec(time)),
+        libc::SYS_getrusage => add_to_usage_at(tid, regs.rsi, of),
+        libc::SYS_times => change(tid, regs.rdi, |times: &mut [u8; 32]| {
+            let (own, children) = times.split_at_mut(16);
+            let before = elsewhere.counted_before;
+            elsewhere.process.add_to_ticks_since(before, own);
+            elsewhere.children.add_to_ticks(children);
+        }),
+        _ => Ok(()),
     }
-    Ok(None)
+}
+
+/// Adds to the `struct rusage` at this address of process `tid`, if there is one.
+///
+/// # Errors
+/// The process has ended, or its memory cannot be reached.
+pub fn add_to_usage_at(tid: i32, at: u64, used: CpuTime) -> io::Result<()> {
+    change(tid, at, |usage: &mut [u8; 32]| used.add_to_rusage(usage))
+}
+
+fn change<const N: usize>(tid: i32, at: u64, by: impl FnOnce(&mut [u8; N])) -> io::Result<()> {
+    let mut bytes = [0; N];
+    if at != 0 && vm::read(tid, at, &mut bytes)? == N {
+        by(&mut bytes);
+        vm::write(tid, at, &bytes)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -223,8 +255,13 @@ mod tests {
 
     #[test]
     fn the_kernels_own_count_is_read() {
-        let own = CpuTime::of_process(std::process::id() as i32).expect("own CPU time");
-        assert!(own.total_ns() > 0);
-        assert!(CpuTime::of_process(-7).is_err());
+        let pid = std::process::id() as i32;
+        let first = CpuTime::in_ticks(pid).expect("own CPU time");
+        let mut last = first;
+        while last.total_ns() == first.total_ns() {
+            last = CpuTime::in_ticks(pid).expect("own CPU time");
+        }
+        assert!(last.user_ns >= first.user_ns && last.system_ns >= first.system_ns);
+        assert!(CpuTime::in_ticks(-7).is_err());
     }
 }

@@ -5,8 +5,8 @@
 //! the stub of another node. All of it runs on the tracer's thread.
 
 pub mod capture;
-pub mod cut;
 pub mod cpu_time;
+pub mod cut;
 pub mod deputy;
 pub mod files;
 pub mod held;

@@ -50,6 +50,8 @@ pub struct Image {
     /// CPU time: on the way to a host, what it has used before; on the way home, what it has used
     /// on that host.
     pub spent: CpuTime,
+    /// On the way home: it has asked on that host what it has used.
+    pub asks_cpu_time: bool,
     /// Threads; the leader first.
     pub threads: Vec<Thread>,
     /// Signals that wait at home until the body takes them: bit n-1 for signal n.
@@ -379,6 +381,7 @@ mod tests {
             departure: 0,
             placement: 0,
             spent: CpuTime::default(),
+            asks_cpu_time: false,
             threads: vec![thread],
             held: 0,
             pending: Vec::new(),

@@ -128,6 +128,8 @@ pub(crate) struct Process {
     pub(crate) ahead: Arc<Descriptors>,
     /// CPU time that it had used when it came.
     pub(crate) spent: CpuTime,
+    /// It has asked for its CPU time.
+    pub(crate) asks_cpu_time: AtomicBool,
 }
 
 /// Threads that are in execve. Signals wait for what comes of it, as natively: what is sent into the
@@ -170,6 +172,7 @@ impl Process {
             pages: Arc::default(),
             ahead: Arc::default(),
             spent: CpuTime::default(),
+            asks_cpu_time: AtomicBool::new(false),
         }
     }
 

@@ -180,9 +180,11 @@ impl Tracer {
 
     /// A thread asks for its CPU time.
     fn read_cpu_time(&mut self, outer: i32, thread: &Thread) -> Result<()> {
+        thread.process.asks_cpu_time.store(true, Ordering::SeqCst);
         let elsewhere = Elsewhere {
             process: thread.process.spent,
             thread: thread.spent,
+            ..Elsewhere::default()
         };
         if let Some(end) = cpu_time::read_by(outer, &elsewhere)? {
             self.handle(outer, end);
@@ -203,7 +205,8 @@ impl Tracer {
             let image = &mut arrival.image;
             image.spent = image.spent.plus(used);
             for thread in &mut image.threads {
-                thread.spent = image.spent;
+                // Most programs had one thread.
+                thread.spent = thread.spent.plus(used);
             }
         } else if process.silent.load(Ordering::SeqCst) {
             // It has left, and its image tells.

@@ -5,7 +5,6 @@
 //! `std::io::Error` with the kernel's errno; callers add what was tried, on
 //! which pid, and what to do.
 
-pub mod cpu_time;
 pub mod fdpass;
 pub mod features;
 pub mod futex;

@@ -75,7 +75,7 @@ impl Tracer {
         if capture::has_lost_leader(pid) {
             return Err("its leading thread has ended".into());
         }
-        capture::may_leave(pid).map_err(in_words)?;
+        capture::may_leave(pid, self.job.accounts.counts(pid)).map_err(in_words)?;
         let wait = |tid: &i32| Some((*tid, unfinished::of_blocked(*tid)?));
         let departing = Departing {
             held: HashSet::new(),
@@ -220,7 +220,7 @@ impl Tracer {
         } = departing;
         to.check()
             .map_err(|reason| ImageError::Stays { pid, reason })?;
-        capture::may_leave(pid)?;
+        capture::may_leave(pid, self.job.accounts.counts(pid))?;
         let mut stopped: Vec<StoppedThread> = threads
             .iter()
             .map(|tid| StoppedThread {

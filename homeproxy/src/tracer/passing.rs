@@ -110,11 +110,13 @@ impl Tracer {
     pub(super) fn tell_pending(&mut self, to: &Host, image: &Image) -> u64 {
         let mut last = 0;
         for waiting in &image.pending {
+            let mut info = waiting.info;
+            self.job.accounts.add_to_details(&mut info);
             last = self.job.tell_host_of_signal(to, |seq| ToHost::Signal {
                 pid: image.pid,
                 tid: waiting.tid,
                 seq,
-                info: waiting.info,
+                info,
             });
         }
         last

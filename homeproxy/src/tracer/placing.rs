@@ -112,7 +112,7 @@ impl Tracer {
         let host = self
             .place(pid, caller)
             .map_err(|reason| ImageError::Stays { pid, reason })?;
-        let mut image = capture::after_exec(pid, &self.job.digests)?;
+        let mut image = capture::after_exec(pid, &self.job.digests, self.job.accounts.counts(pid))?;
         // Timers end with an execve, signalfds need not.
         image.held = match caller {
             Some(caller) if caller.deputy.waiting.set() == 0 => 0,
@@ -120,7 +120,6 @@ impl Tracer {
         };
         let waiting = Waiting::new(image.held);
         image.placement = self.job.next_placement();
-        self.job.accounts.executed(&mut image);
         let mut pages = Vec::with_capacity(image.page_bytes() as usize);
         capture::pages(&image, pid, &mut pages)?;
         self.job.mapped.offer(pid, &image);
@@ -133,7 +132,11 @@ impl Tracer {
             address,
             slot,
             signals,
+            spent: [process, thread],
         } = deputy::deputise(pid, &image)?;
+        image.spent = process;
+        image.threads[0].spent = thread;
+        self.job.accounts.executed(&mut image);
         self.job.journal.placed(pid, host.node, pages.len() as u64);
         let proc_files = match caller {
             Some(caller) => caller.deputy.proc_files.inherit(),

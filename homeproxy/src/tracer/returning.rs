@@ -23,6 +23,7 @@ use image::unfinished;
 use image::{Image, ImageError};
 use lane::control::ToHost;
 use sys::ptrace::{self, Change};
+use sys::seccomp;
 use sys::window::Slot;
 
 use super::{Result, Tracer, home_options};
@@ -413,8 +414,7 @@ impl Tracer {
             // ESRCH: killed meanwhile.
             let _ = ptrace::kill(pid, signal);
         }
-        let calls_ptrace = |thread| unfinished::will_call(thread, libc::SYS_ptrace);
-        if image.threads.iter().any(calls_ptrace) {
+        if is_to_trace(image) {
             return self.release_tracing(pid, image);
         }
         for thread in &image.threads {
@@ -535,6 +535,15 @@ impl Tracer {
             returning.undo(image);
             return Err(ImageError::step("make the process", pid)(fault));
         }
+        if self.job.accounts.is_to_count(image) && !is_to_trace(image) {
+            match returning.count(&seccomp::counting()) {
+                Ok(()) => self.job.accounts.count(pid),
+                Err(ended @ ImageError::Ended { .. }) => return Err(ended),
+                Err(error) => {
+                    tracing::warn!("CPU time of process {pid} elsewhere does not count: {error}")
+                }
+            }
+        }
         let stops = returning.enter(image).inspect_err(|error| {
             if end_seen(error).is_some() {
                 return;
@@ -585,6 +594,12 @@ impl Tracer {
         };
         image.files.iter().map(find).collect()
     }
+}
+
+/// Whether a process comes home to trace, or to be traced.
+fn is_to_trace(image: &Image) -> bool {
+    let calls_ptrace = |thread| unfinished::will_call(thread, libc::SYS_ptrace);
+    image.threads.iter().any(calls_ptrace)
 }
 
 /// The deputy's `threads` with their slots, to make a process of them.
