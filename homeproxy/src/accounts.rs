@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use abi::wire::WireCall;
 use image::Image;
 use image::capture::status_field;
-use image::cpu_time::{self, CpuTime, Elsewhere};
+use image::cpu_time::{self, CpuTime, Elsewhere, TICK_NS};
 use sys::{ptrace, vm};
 
 use crate::job::lock;
@@ -212,6 +212,27 @@ impl Accounts {
             })
         };
         cpu_time::add_to_result(tid, &regs, &elsewhere)
+    }
+
+    /// What process `pid`, or this thread of it, has used on nodes that it has left, and the children that
+    /// the process has waited for, in ticks: user and system, twice.
+    pub(crate) fn in_ticks(&self, pid: i32, thread: Option<i32>) -> [u64; 4] {
+        let of = lock(&self.of);
+        let Some(account) = of.get(&pid) else {
+            return [0; 4];
+        };
+        let own = match thread {
+            Some(tid) => account.threads.get(&tid).copied().unwrap_or_default(),
+            None => account.own,
+        };
+        let (own, children) = (own.elsewhere, account.children);
+        let all = [
+            own.user_ns,
+            own.system_ns,
+            children.user_ns,
+            children.system_ns,
+        ];
+        all.map(|ns| ns / TICK_NS)
     }
 
     /// What process `pid` has used on nodes that it has left.

@@ -15,6 +15,7 @@ use crate::schema::{
     Backing, Image, MmFields, PAGE_BYTES, PAGES_BYTES_MAX, PageRun, PendingSignal, SignalAction,
     Thread, VERSION,
 };
+use crate::settings::{OfMemory, OfThread};
 use crate::survey::{self, Survey};
 use crate::unfinished::{self, Unfinished};
 use crate::{ImageError, proc_file};
@@ -49,6 +50,7 @@ pub fn after_exec(pid: i32, digests: &Digests, is_counted: bool) -> Result<Image
         robust_list: (0, 0),
         clear_tid: 0,
         spent: CpuTime::default(),
+        settings: OfThread::default(),
         unfinished: None,
     });
     let mut surroundings = Surroundings {
@@ -211,6 +213,7 @@ fn capture_thread(thread: &StoppedThread, injector: &mut Injector) -> std::io::R
         robust_list: ptrace::robust_list(tid)?,
         clear_tid,
         spent: cpu_time::ask(injector, libc::RUSAGE_THREAD)?,
+        settings: OfThread::ask(injector)?,
         unfinished: thread
             .unfinished
             .filter(|unfinished| unfinished::is_about_to_call(&regs, unfinished.nr)),
@@ -242,6 +245,7 @@ fn leave_critical_section(tid: i32, rseq: u64, regs: &mut Registers) -> std::io:
 fn capture_process(image: &mut Image, status: &str, leader: &mut Injector) -> std::io::Result<()> {
     image.mm.brk = leader.call(libc::SYS_brk, &[0])? as u64;
     image.spent = cpu_time::ask(leader, libc::RUSAGE_SELF)?;
+    image.settings = OfMemory::ask(leader)?;
     let set = |name| {
         status_field(status, name)
             .and_then(|hex| u64::from_str_radix(hex, 16).ok())
@@ -271,6 +275,7 @@ fn empty(pid: i32, at_home: i32) -> Result<Image, ImageError> {
         departure: 0,
         placement: 0,
         spent: CpuTime::default(),
+        settings: OfMemory::default(),
         asks_cpu_time: false,
         threads: Vec::new(),
         held: 0,

@@ -19,6 +19,7 @@ pub mod rebuild;
 mod remake;
 pub mod restore;
 pub mod schema;
+pub mod settings;
 pub mod socket_limit;
 mod survey;
 pub mod unfinished;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::ImageError;
 use crate::cpu_time::CpuTime;
 use crate::files::FileIdentity;
+use crate::settings::{OfMemory, OfThread};
 use crate::unfinished::Unfinished;
 
 /// Version of the image's layout; another one is refused.
@@ -50,6 +51,8 @@ pub struct Image {
     /// CPU time: on the way to a host, what it has used before; on the way home, what it has used
     /// on that host.
     pub spent: CpuTime,
+    /// What the program has set of its memory.
+    pub settings: OfMemory,
     /// On the way home: it has asked on that host what it has used.
     pub asks_cpu_time: bool,
     /// Threads; the leader first.
@@ -192,6 +195,8 @@ pub struct Thread {
     pub clear_tid: u64,
     /// CPU time, as [`Image::spent`].
     pub spent: CpuTime,
+    /// What the program has set of it.
+    pub settings: OfThread,
     /// The wait in which it was interrupted.
     pub unfinished: Option<Unfinished>,
 }
@@ -363,6 +368,7 @@ mod tests {
             robust_list: (0, 0),
             clear_tid: 0,
             spent: CpuTime::default(),
+            settings: OfThread::default(),
             unfinished: None,
         };
         Image {
@@ -381,6 +387,7 @@ mod tests {
             departure: 0,
             placement: 0,
             spent: CpuTime::default(),
+            settings: OfMemory::default(),
             asks_cpu_time: false,
             threads: vec![thread],
             held: 0,

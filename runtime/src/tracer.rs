@@ -323,7 +323,10 @@ impl Tracer {
                     self.host.stats,
                 );
                 process.held = image.held.into();
-                let spent = |spent: CpuTime| counts.then_some(spent).unwrap_or_default();
+                let spent = |spent: CpuTime| match counts {
+                    true => spent,
+                    false => CpuTime::default(),
+                };
                 process.spent = spent(image.spent);
                 if image.departure != 0 {
                     process.pages = Arc::new(Pages::coming());

@@ -86,7 +86,7 @@ guests! {
         fork_wait futex_raw host_facts hostile ids_sessions inherited inotify ipc locks many_children masked_wait memory_changes
         mmap_anonymous mmap_file moving_target names_of_bytes orphans pipe_basic pipe_large pipe_splice proc_self
         process_state registers rlimits rows_attributes rows_data rows_devices rows_gone rows_host rows_ids rows_ioctl rows_ipc
-        rows_keys rows_mounts rows_network rows_notify rows_paths rows_prctl rows_processes rows_sched rows_security rows_terminal signal_child signal_default
+        rows_keys rows_mounts rows_network rows_notify rows_paths rows_prctl rows_processes rows_sched rows_security rows_terminal settings signal_child signal_default
         signal_fault signal_fd signal_group
         signal_handler signal_mask signal_restart signal_siginfo signal_stack signal_storm
         socket_tcp socket_timeout socket_udp socket_unix spawn stack_growth static_libc static_pie static_raw
