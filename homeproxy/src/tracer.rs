@@ -485,6 +485,7 @@ impl Tracer {
     /// that can be done: a restart code of the kernel is its result.
     fn interrupt_call(tid: i32, thread: &DeputyThread) -> Result<()> {
         let mut regs = ptrace::registers(tid)?;
+        let request = thread.place.window.request(thread.slot_index);
         let offset = regs.rip.wrapping_sub(thread.place.address);
         if offset == stub::calling_offset() {
             let result = regs.rax as i64;
@@ -501,11 +502,11 @@ impl Tracer {
                 regs.orig_rax = u64::MAX;
                 return ptrace::set_registers(tid, &regs);
             }
-        } else if stub::has_executed_nothing(offset, regs.r12, regs.rbx) {
+        } else if stub::has_executed_nothing(offset, [regs.r12, regs.rbx, regs.r13], request) {
             // It never will: the signal has come before the call, which the kernel there always
             // does again.
             regs.rip = thread.place.address;
-            regs.r13 = u64::from(thread.place.window.request(thread.slot_index));
+            regs.r13 = u64::from(request);
             regs.orig_rax = u64::MAX;
             ptrace::set_registers(tid, &regs)?;
             thread.finish(ERESTARTNOINTR);

@@ -119,7 +119,7 @@ pub(crate) fn wanted(call: &WireCall<'_>) -> u64 {
     }
 }
 
-fn bit(signal: i32) -> u64 {
+pub(crate) fn bit(signal: i32) -> u64 {
     match signal {
         1..=64 => 1 << (signal - 1),
         _ => 0,

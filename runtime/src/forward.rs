@@ -435,6 +435,11 @@ impl Worker {
         loop {
             if interruptible {
                 thread.begin(link.next_request(), temporary);
+                // Who recalls the process looks for requests after it has said so.
+                if thread.process.is_leaving() {
+                    thread.end();
+                    return Verdict::Answer(ERESTARTNOINTR);
+                }
             }
             if let Err(error) = link.send_call(kind, &self.call) {
                 return self.lost(thread, &error);

@@ -85,9 +85,13 @@ pub fn calling_offset() -> u64 {
     (&raw const homenode_stub_calling as usize - &raw const homenode_stub as usize) as u64
 }
 
-/// Whether a thread in the stub, `offset` after its start, has executed nothing of the batch that it
-/// is at or about to fetch; `slot` is what is in `r12`, `next` in `rbx`.
-pub fn has_executed_nothing(offset: u64, slot: u64, next: u64) -> bool {
+/// Whether a thread in the stub, `offset` after its start, has executed nothing of the batch of
+/// `request`; `slot` is what is in `r12`, `next` in `rbx`, `served` in `r13`.
+pub fn has_executed_nothing(offset: u64, [slot, next, served]: [u64; 3], request: u32) -> bool {
+    if served as u32 != request {
+        // It still waits, or wakes who waited for the batch before.
+        return true;
+    }
     let start = &raw const homenode_stub as usize;
     let batch = (&raw const homenode_stub_next as usize - start) as u64;
     // Up to there `rbx` is of the batch before.

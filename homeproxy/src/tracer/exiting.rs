@@ -3,15 +3,28 @@
 
 use std::time::{Duration, Instant};
 
+use image::capture::status_field;
 use lane::control::ToHost;
 use sys::ptrace;
 
 use super::{Result, Tracer};
 use crate::best;
 use crate::job::Deputy;
+use crate::waiting::bit;
 
 /// Longest time that a killed command waits for its statistics.
 const HOLD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Whether a thread ends without stopping for it. One that was about to end when another ended the
+/// whole process does not stop: it has been killed by then, `ptrace(2)`, PTRACE_EVENT_EXIT.
+fn is_ending(tid: i32) -> bool {
+    let Ok(status) = sys::proc_text::read(format!("/proc/{tid}/status")) else {
+        return true;
+    };
+    let own = status_field(&status, "SigPnd:").and_then(|hex| u64::from_str_radix(hex, 16).ok());
+    let is_killed = own.is_some_and(|set| set & bit(libc::SIGKILL) != 0);
+    is_killed || status_field(&status, "State:").is_some_and(|state| state.starts_with(['Z', 'X']))
+}
 
 /// A thread that stands at its end.
 pub(super) struct Held {
@@ -37,8 +50,8 @@ impl Tracer {
             tracee.exiting = Some(status);
             tracee.pid == self.command
         });
-        let mut threads = self.tracees.values().filter(|t| t.pid == self.command);
-        if of_command && threads.all(|t| t.exiting.is_some()) {
+        let mut threads = self.tracees.iter().filter(|(_, t)| t.pid == self.command);
+        if of_command && threads.all(|(tid, t)| t.exiting.is_some() || is_ending(*tid)) {
             let leader = self.tracees.get(&self.command);
             let status = leader.and_then(|t| t.exiting).unwrap_or(status);
             let thread = leader.and_then(|t| t.thread.clone());

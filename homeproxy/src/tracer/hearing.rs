@@ -56,8 +56,11 @@ impl Tracer {
                 self.remains(pid, &reason)
             }
             ToHome::Running { pid, .. } if self.leads_at(pid, host) => {
-                self.moved(pid, &Ok(()));
-                self.release_signals(pid);
+                // Not if it is to leave already: those who wait then wait for that.
+                if !self.expected.contains_key(&pid) {
+                    self.moved(pid, &Ok(()));
+                    self.release_signals(pid);
+                }
                 Ok(())
             }
             message => {

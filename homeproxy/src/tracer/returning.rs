@@ -435,20 +435,21 @@ impl Tracer {
         }
     }
 
-    /// Whether the process can go on here, since its body has never run.
+    /// Whether the process can go on here, since its body has never run: not if that has called, which
+    /// may be heard before the word of its host that it runs.
     pub(super) fn has_image(&self, pid: i32) -> bool {
         let thread = self.tracees.get(&pid).and_then(|t| t.thread.as_ref());
-        thread.is_some_and(|thread| lock(&thread.deputy.image).is_some())
+        thread.is_some_and(|thread| {
+            let begun = thread.deputy.has_begun.load(Ordering::SeqCst);
+            lock(&thread.deputy.image).is_some() && !begun
+        })
     }
 
     /// Whether a process has left another node and is not where it goes yet, as far as can be told:
     /// its host may have made the body without our knowing, but that has asked for nothing.
     pub(super) fn has_not_begun(&self, pid: i32) -> bool {
         let thread = self.tracees.get(&pid).and_then(|t| t.thread.as_ref());
-        thread.is_some_and(|thread| {
-            let begun = thread.deputy.has_begun.load(Ordering::SeqCst);
-            thread.deputy.is_on_its_way() && !begun
-        })
+        self.has_image(pid) && thread.is_some_and(|thread| thread.deputy.is_on_its_way())
     }
 
     /// A host cannot run a process that was on its way there: it goes on here.
