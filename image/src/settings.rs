@@ -17,6 +17,7 @@ const PR_GET_TIMERSLACK: u64 = 30;
 const PR_SET_TIMERSLACK: u64 = 29;
 const PR_GET_TSC: u64 = 25;
 const PR_SET_TSC: u64 = 26;
+const PR_TSC_ENABLE: u64 = 1;
 const PR_TSC_SIGSEGV: u64 = 2;
 
 /// Of the memory.
@@ -91,13 +92,12 @@ impl OfThread {
             let args = [PR_SET_TIMERSLACK, self.timer_slack_ns, 0, 0, 0];
             maker.add(libc::SYS_prctl, &args, "set the timer slack");
         }
-        if self.has_no_clock {
-            let args = [PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0];
-            maker.add(
-                libc::SYS_prctl,
-                &args,
-                "make reading the time stamp counter a fault",
-            );
-        }
+        // Also if it is as usual: it may have been made by one that has none.
+        let clock = match self.has_no_clock {
+            true => PR_TSC_SIGSEGV,
+            false => PR_TSC_ENABLE,
+        };
+        let args = [PR_SET_TSC, clock, 0, 0, 0];
+        maker.add(libc::SYS_prctl, &args, "set what reading the clock does");
     }
 }
