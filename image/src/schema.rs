@@ -53,7 +53,7 @@ pub struct Image {
     pub spent: CpuTime,
     /// What the program has set of its memory.
     pub settings: OfMemory,
-    /// On the way home: it has asked on that host what it has used.
+    /// On the way home: it has asked on that host what it has used, or may have.
     pub asks_cpu_time: bool,
     /// Threads; the leader first.
     pub threads: Vec<Thread>,

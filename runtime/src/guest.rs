@@ -19,6 +19,9 @@ use crate::readahead::Descriptors;
 use crate::signals;
 use crate::stats::Calls;
 
+/// From so much CPU time on a program is taken to have read a clock that it may have read unseen.
+const UNSEEN_NS: u64 = 100_000_000;
+
 /// What a signal does, as far as we must know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Disposition {
@@ -128,6 +131,8 @@ pub(crate) struct Process {
     pub(crate) ahead: Arc<Descriptors>,
     /// CPU time that it had used when it came.
     pub(crate) spent: CpuTime,
+    /// All that it asks for its CPU time is seen: else clocks are read unseen.
+    pub(crate) is_counted: bool,
     /// It has asked for its CPU time.
     pub(crate) asks_cpu_time: AtomicBool,
 }
@@ -172,8 +177,15 @@ impl Process {
             pages: Arc::default(),
             ahead: Arc::default(),
             spent: CpuTime::default(),
+            is_counted: false,
             asks_cpu_time: AtomicBool::new(false),
         }
+    }
+
+    /// Whether it may know what CPU time it has used, having used `spent` here.
+    pub(crate) fn asks_cpu_time(&self, spent: CpuTime) -> bool {
+        let unseen = !self.is_counted && spent.total_ns() >= UNSEEN_NS;
+        unseen || self.asks_cpu_time.load(Ordering::SeqCst)
     }
 
     /// Signal number `seq` from home has been sent into the body.

@@ -328,6 +328,7 @@ impl Tracer {
                     false => CpuTime::default(),
                 };
                 process.spent = spent(image.spent);
+                process.is_counted = counts;
                 if image.departure != 0 {
                     process.pages = Arc::new(Pages::coming());
                 }
