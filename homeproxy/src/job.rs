@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,10 +15,12 @@ use image::Image;
 use image::files::Digests;
 use image::postcopy::hot::LATER_BYTES_MIN;
 use lane::control::{MORE_SIGNALS, ToHome, ToHost};
+use sys::pidfd;
 use sys::ready::Bell;
 use sys::window::{Slot, Window};
 
 use crate::accounts::Accounts;
+use crate::arriving::{Arrival, Arrivals};
 use crate::hosts::{Host, Hosts};
 use crate::journal::Journal;
 use crate::kept::Kept;
@@ -75,6 +79,11 @@ pub(crate) enum Order {
     HoldSignals { pid: i32 },
     /// Its image is here.
     Return(Box<Returned>),
+    /// All pages of processes that run here already have come, or will not: then they have been killed.
+    Arrived {
+        arrival: Arc<Arrival>,
+        result: Result<(), String>,
+    },
     /// A host is lost: end its guests.
     HostLost { host: Arc<Host>, reason: String },
 }
@@ -204,6 +213,8 @@ pub(crate) struct Job {
     pub(crate) journal: Journal,
     /// Deputies' threads by id.
     pub(crate) threads: Mutex<HashMap<i32, Arc<DeputyThread>>>,
+    /// Processes whose pages are still to come home.
+    pub(crate) arrivals: Arrivals,
     /// Files that guests have mapped.
     pub(crate) mapped: Mapped,
     /// On files that are read ahead.
@@ -229,6 +240,7 @@ impl Job {
             later_bytes_min: setup.later_min.unwrap_or(LATER_BYTES_MIN),
             journal: Journal::new(&setup),
             threads: Mutex::new(HashMap::new()),
+            arrivals: Arrivals::new(setup.post_copy),
             mapped: Mapped::within_limits(),
             leases: Leases::default(),
             accounts: Accounts::default(),
@@ -249,6 +261,18 @@ impl Job {
     /// What was asked of the tracer, in order.
     pub(crate) fn take_orders(&self) -> Vec<Order> {
         std::mem::take(&mut lock(&self.orders))
+    }
+
+    /// Writes to the standard error of `pid`.
+    pub(crate) fn message(&self, pid: i32, text: &str) {
+        let stderr = pidfd::open(pid).and_then(|process| pidfd::getfd(process.as_fd(), 2));
+        match stderr
+            .map(File::from)
+            .and_then(|mut stderr| writeln!(stderr, "mosexec: {text}"))
+        {
+            Ok(()) => {}
+            Err(_) => tracing::error!("{text}"),
+        }
     }
 
     /// Tells the host of `deputy` of a signal, by the message made for its number.

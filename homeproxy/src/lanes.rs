@@ -18,6 +18,7 @@ use image::deputy::{GEOMETRY, PLACES, WINDOW_STRIDE, WINDOWS_MAX, raise_limits};
 use image::files::Mappable;
 use lane::ahead::Ahead;
 use lane::{Frame, Kind, LaneError, Receiver, Sender};
+use pages::PagesError;
 use sys::patience::{PERHAPS, Patience};
 use sys::pidfd;
 use sys::window::{Call, Slot, Window};
@@ -27,10 +28,10 @@ use crate::direct;
 use crate::hosts::Host;
 use crate::job::{DeputyThread, EXECUTED, GONE, Job, Order, Place, Returned, lock};
 use crate::mapped::Wish;
-use crate::pages::{self, PagesError};
 use crate::procfs;
 use crate::readahead::{self, Reading};
 use crate::requests::{Belongs, Requests};
+use crate::shipping;
 use crate::waiting;
 
 /// Stack of a lane's thread, in bytes: buffers are on the heap.
@@ -58,7 +59,7 @@ impl From<PagesError> for End {
             PagesError::Lane(error) => End::Lane(error),
             PagesError::Malformed(what) => End::Malformed(what),
             // What reads it next hears that it has ended.
-            PagesError::Read { .. } => End::Lane(LaneError::Closed),
+            _ => End::Lane(LaneError::Closed),
         }
     }
 }
@@ -344,7 +345,7 @@ impl Server<'_> {
             return self.answer(frame, GONE, Some(thread));
         };
         let (job, deputy) = (self.job, &thread.deputy);
-        Ok(pages::send_image(
+        Ok(shipping::send_image(
             job,
             deputy,
             &captured,

@@ -17,10 +17,11 @@
 //! | `control.rs` | what tools ask of a job |
 //! | `listing.rs` | what it is told of its processes |
 //! | `bodies.rs` | what their bodies have used, as their hosts tell it |
-//! | `pages.rs` | images and pages on their way to a host |
+//! | `shipping.rs` | images and pages on their way to a host |
 //! | `kept.rs` | memory of a deputy until its body has all of it |
 //! | `tracer/returning.rs` | deputies that become their processes again |
 //! | `coming.rs` | the image of a process that comes home |
+//! | `arriving.rs`, `tracer/arriving.rs` | processes that have come home before their pages |
 //! | `direct.rs` | calls that a lane's thread answers itself |
 //! | `journal.rs` | what happens to processes, for the log and the statistics |
 //! | `stats.rs` | the statistics of a job |
@@ -40,6 +41,7 @@
 //! | `limits.rs` | resource limits that serving guests needs |
 
 mod accounts;
+mod arriving;
 mod best;
 mod bodies;
 mod coming;
@@ -57,12 +59,12 @@ mod leases;
 mod limits;
 mod listing;
 mod mapped;
-mod pages;
 mod proc_text;
 mod procfs;
 mod readahead;
 mod requests;
 pub mod setup;
+mod shipping;
 mod stats;
 mod tracer;
 mod waiting;

@@ -4,6 +4,7 @@
 //! execs and signals, and goes on. A deputy's signals are passed on to its
 //! body; what the body does with them comes back as an order.
 
+mod arriving;
 mod counting;
 mod departing;
 mod ending;
@@ -16,9 +17,6 @@ mod placing;
 mod returning;
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io::Write;
-use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -28,11 +26,13 @@ use cluster::random::Random;
 use image::capture::status_field;
 use image::cut;
 use image::deputy::point_at_slot;
-use image::unfinished::Shortenings;
+use image::unfinished::{self, Shortenings};
 use lane::control::ToHost;
 use sys::ptrace::{self, Change, EVENT_STOP, options};
 use sys::{pidfd, stub};
 
+use crate::arriving::Arrival;
+use crate::hosts::Host;
 use crate::job::{Deputy, DeputyThread, Job, Order, lock};
 use crate::setup::HOME_NODE;
 use crate::waiting::Waiting;
@@ -70,6 +70,8 @@ struct Tracee {
     signals: Signals,
     /// Its signal mask, while its signals are held back.
     own_mask: Option<u64>,
+    /// Its tracing options are to be those of a process at home again, at its next stop.
+    relax: bool,
     /// Number of the host that it was on before it moved on.
     left: Option<u64>,
     /// Of a leader: why the process has to stay at home until it executes
@@ -93,6 +95,10 @@ pub(crate) struct Tracer {
     expected: HashMap<i32, Expected>,
     /// Processes that are to leave home.
     departing: HashMap<i32, Departing>,
+    /// Processes at home whose pages are still to come, with the children that they have forked since.
+    arriving: HashMap<i32, Arc<Arrival>>,
+    /// Where those of them are to go that somebody wants moved meanwhile.
+    depart_later: HashMap<i32, Arc<Host>>,
     /// Those who wait for a process to have moved.
     movers: HashMap<i32, Vec<Done>>,
     /// Threads at home that are in a call that tells CPU time.
@@ -132,6 +138,8 @@ impl Tracer {
             early: HashSet::new(),
             expected: HashMap::new(),
             departing: HashMap::new(),
+            arriving: HashMap::new(),
+            depart_later: HashMap::new(),
             movers: HashMap::new(),
             counting: HashSet::new(),
             shortenings: Shortenings::new(|_| true),
@@ -163,6 +171,7 @@ impl Tracer {
             own_signal: None,
             signals: Signals::Leave,
             own_mask: None,
+            relax: false,
             left: None,
             bound: None,
         };
@@ -291,6 +300,7 @@ impl Tracer {
             self.job.journal.ended(tid, status);
             self.expected.remove(&tid);
             self.departing.remove(&tid);
+            self.misses_nothing(tid);
             self.moved(tid, &Err("it has ended".to_owned()));
         } else {
             self.is_held(tracee.pid, tid);
@@ -333,6 +343,7 @@ impl Tracer {
                     if let Some(tracee) = self.tracees.get_mut(&child) {
                         tracee.bound = bound;
                     }
+                    self.born_arriving(child, of);
                     self.journal_birth(child, parent, HOME_NODE);
                 }
             }
@@ -417,6 +428,8 @@ impl Tracer {
                 if first && pid == tid {
                     thread.deputy.host.tell(&ToHost::Freeze { pid });
                 }
+            } else {
+                unfinished::keep_endless(tid)?;
             }
             return ptrace::listen(tid);
         }
@@ -448,6 +461,7 @@ impl Tracer {
             };
         }
         self.mind_signals(tid)?;
+        self.relax(tid)?;
         let unfinished = self.shortenings.end(tid)?;
         if self.hold_still(tid, unfinished)? {
             return Ok(());
@@ -639,6 +653,10 @@ impl Tracer {
                 Ok(())
             }
             Order::Return(returned) => self.left_host(*returned),
+            Order::Arrived { arrival, result } => {
+                self.arrived(&arrival, &result);
+                Ok(())
+            }
             Order::HostLost { host, reason } => {
                 self.host_lost(&host, &reason);
                 Ok(())
@@ -687,14 +705,7 @@ impl Tracer {
 
     /// Writes to the standard error of `pid`.
     fn message(&self, pid: i32, text: &str) {
-        let stderr = pidfd::open(pid).and_then(|process| pidfd::getfd(process.as_fd(), 2));
-        match stderr
-            .map(File::from)
-            .and_then(|mut stderr| writeln!(stderr, "mosexec: {text}"))
-        {
-            Ok(()) => {}
-            Err(_) => tracing::error!("{text}"),
-        }
+        self.job.message(pid, text);
     }
 }
 

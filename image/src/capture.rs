@@ -131,6 +131,15 @@ pub fn running(
     };
     let pid = leader.tid;
     let step = |doing| ImageError::step(doing, pid);
+    for thread in threads {
+        let regs = ptrace::registers(thread.tid).map_err(step("read the registers"))?;
+        // Neither which call that is nor what is left of it can be told.
+        if regs.orig_rax as i64 == libc::SYS_restart_syscall && (regs.rax as i64) < 0 {
+            let tid = thread.tid;
+            let reason = format!("thread {tid} waits in a call that a stop has interrupted before");
+            return Err(ImageError::Stays { pid, reason });
+        }
+    }
     let status = proc_file(pid, "status").map_err(step("read the status"))?;
     let status = String::from_utf8_lossy(&status);
     let lines = maps::read(pid).map_err(step("read the mappings"))?;

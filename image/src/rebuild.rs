@@ -22,7 +22,7 @@ use sys::{memfd, pidfd, process, stub};
 
 use crate::ImageError;
 use crate::inject::syscall_instruction;
-use crate::remake::{BATCH_TIMEOUT, Maker, load_registers};
+use crate::remake::{BATCH_TIMEOUT, Device, Maker, load_registers};
 use crate::restore::stands;
 use crate::schema::{Backing, Image, SignalAction, Thread};
 
@@ -331,7 +331,11 @@ impl Builder {
         let device = ground.userfaults.filter(|_| !image.later.is_empty());
         let all: Vec<Arc<File>> = files.iter().chain(device).cloned().collect();
         let numbers = leader.receive_files(init.socket.as_fd(), SOCKET, &all)?;
-        let device = device.and_then(|_| numbers.last().copied());
+        // Nobody forks here before all is there.
+        let device = device.and(numbers.last()).map(|number| Device {
+            number: *number,
+            tells_forks: false,
+        });
         let userfault = leader.make_memory(image, pages, &numbers, device)?;
         set_process_state(&mut leader, image)?;
         set_signal_stack(&mut leader, &image.threads[0])?;

@@ -27,6 +27,15 @@ const PR_SET_MM: u64 = 35;
 const PR_SET_MM_MAP: u64 = 14;
 const RSEQ_FLAG_UNREGISTER: u64 = 1;
 
+/// What makes a process's memory tell of missing pages.
+#[derive(Clone, Copy)]
+pub(crate) struct Device {
+    /// Descriptor of [`userfault::DEVICE`] in the process.
+    pub(crate) number: u64,
+    /// Whether a fork is told of, so that the child misses the same pages.
+    pub(crate) tells_forks: bool,
+}
+
 /// Calls in the making for one thread that serves a slot.
 pub(crate) struct Maker<'a> {
     /// Thread on this node, for errors and for writing its memory.
@@ -173,14 +182,14 @@ impl<'a> Maker<'a> {
     }
 
     /// Makes the image's mappings, fills and protects them. `numbers` are those
-    /// of the image's files in the process; if pages of it come later, `device`
-    /// is that of [`userfault::DEVICE`]. Returns what serves those pages.
+    /// of the image's files in the process; `device` is for pages that come later.
+    /// Returns what serves those.
     pub(crate) fn make_memory(
         &mut self,
         image: &Image,
         pages: &[u8],
         numbers: &[u64],
-        device: Option<u64>,
+        device: Option<Device>,
     ) -> Result<Option<Userfault>, ImageError> {
         self.map(image, numbers);
         self.run()?;
@@ -195,11 +204,11 @@ impl<'a> Maker<'a> {
     }
 
     /// From now on pages that are missing where some come later are told of.
-    fn watch_missing(&mut self, image: &Image, device: u64) -> Result<Userfault, ImageError> {
+    fn watch_missing(&mut self, image: &Image, device: Device) -> Result<Userfault, ImageError> {
         let tid = self.tid;
         let step = |doing| ImageError::step(doing, tid);
         let flags = (libc::O_CLOEXEC | libc::O_NONBLOCK) as u64;
-        let args = [device, userfault::IOC_NEW, flags];
+        let args = [device.number, userfault::IOC_NEW, flags];
         self.add(libc::SYS_ioctl, &args, "make a userfault descriptor");
         self.run()?;
         let number = self.slot.result(0);
@@ -209,8 +218,8 @@ impl<'a> Maker<'a> {
         let args = [number as u64];
         self.add(libc::SYS_close, &args, "close the userfault descriptor");
         self.run()?;
-        let userfault =
-            Userfault::enable(fetched, false).map_err(step("agree on userfault events"))?;
+        let userfault = Userfault::enable(fetched, device.tells_forks)
+            .map_err(step("agree on userfault events"))?;
         for m in image.mappings.iter().filter(|m| image.has_later(m)) {
             let watched = userfault.register(m.start, m.end - m.start);
             watched.map_err(step("watch for missing pages"))?;

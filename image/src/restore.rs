@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use sys::pidfd;
 use sys::ptrace::{self, Change, EVENT_STOP};
+use sys::userfault::Userfault;
 use sys::window::Slot;
 
 use crate::ImageError;
 use crate::deputy::{GEOMETRY, raise_limits};
 use crate::pending::{forgotten, queue, take_all};
 use crate::rebuild::{borrowed_instruction, unmap_from_outside};
-use crate::remake::{Maker, load_registers};
+use crate::remake::{Device, Maker, load_registers};
 use crate::schema::{Image, PendingSignal, SignalAction};
 
 /// One thread of a deputy, waiting in its slot with all signals blocked.
@@ -91,7 +92,9 @@ impl Returning<'_> {
     }
 
     /// Makes memory and state of the process from `image`, with the contents of
-    /// its pages, and `files` for its files.
+    /// its pages, and `files` for its files. Pages that come later need `userfaults`,
+    /// that of [`sys::userfault::DEVICE`]; returned is what serves them. It must be
+    /// dropped before the memory is changed by us, who do not read what it tells.
     ///
     /// # Errors
     /// The deputy is a deputy as before, but `ps` shows no arguments of it.
@@ -100,10 +103,16 @@ impl Returning<'_> {
         image: &Image,
         pages: &[u8],
         files: &[Arc<File>],
-    ) -> Result<(), ImageError> {
+        userfaults: Option<&Arc<File>>,
+    ) -> Result<Option<Userfault>, ImageError> {
         self.check(image, pages, files)?;
+        if userfaults.is_none() && !image.later.is_empty() {
+            return Err(ImageError::Refused(
+                "pages would come later, which this node cannot serve".into(),
+            ));
+        }
         let _limits = raise_limits(self.pid())?;
-        self.make(image, pages, files)
+        self.make(image, pages, files, userfaults)
             .inspect_err(|_| self.undo(image))
     }
 
@@ -135,7 +144,13 @@ impl Returning<'_> {
         self.queue_signals(&waiting).and(made)
     }
 
-    fn make(&mut self, image: &Image, pages: &[u8], files: &[Arc<File>]) -> Result<(), ImageError> {
+    fn make(
+        &mut self,
+        image: &Image,
+        pages: &[u8],
+        files: &[Arc<File>],
+        userfaults: Option<&Arc<File>>,
+    ) -> Result<Option<Userfault>, ImageError> {
         let (pid, kept) = (self.pid(), self.kept());
         let Some(leader) = self.threads.first_mut() else {
             return Err(ImageError::Refused("a process without threads".into()));
@@ -144,14 +159,21 @@ impl Returning<'_> {
         maker.unmap_all_but(&kept);
         maker.run()?;
         let (ours, numbers) = socket_pair(&mut maker)?;
-        let descriptors = maker.receive_files(ours.as_fd(), numbers[1], files)?;
-        let made = maker.make_memory(image, pages, &descriptors, None);
+        let device = userfaults.filter(|_| !image.later.is_empty());
+        let all: Vec<Arc<File>> = files.iter().chain(device).cloned().collect();
+        let descriptors = maker.receive_files(ours.as_fd(), numbers[1], &all)?;
+        let device = device.and(descriptors.last()).map(|number| Device {
+            number: *number,
+            tells_forks: true,
+        });
+        let made = maker.make_memory(image, pages, &descriptors, device);
         for fd in descriptors.iter().chain(&numbers) {
             maker.add(libc::SYS_close, &[*fd], "close a descriptor");
         }
         maker.run()?;
-        made?;
-        self.make_state(image)
+        let userfault = made?;
+        self.make_state(image)?;
+        Ok(userfault)
     }
 
     fn make_threads(&mut self, image: &Image) -> Result<(), ImageError> {

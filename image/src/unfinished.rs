@@ -98,6 +98,8 @@ const CALLS: &[(i64, usize, Form)] = &[
 const SCRATCH_BELOW: u64 = 1024;
 
 /// The kernel's restart codes.
+const ERESTART_RESTARTBLOCK: i64 = -516;
+const ERESTARTNOHAND: i64 = -514;
 const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
 
 fn form(nr: u32, args: &[u64; 6]) -> Option<(usize, Form)> {
@@ -427,6 +429,29 @@ fn return_from_call(regs: &mut Registers, result: u64) {
     regs.rax = result;
 }
 
+/// A call that is made again is made from its arguments: by `restart_syscall(2)` it would not show
+/// which one it is when it is interrupted once more.
+fn from_its_arguments(regs: &mut Registers) {
+    if regs.rax as i64 == ERESTART_RESTARTBLOCK {
+        regs.rax = ERESTARTNOHAND as u64;
+    }
+}
+
+/// A thread that has stopped in a wait without an end makes it again from its arguments, so that it
+/// can be told which call it is when it has stopped more than once.
+pub fn keep_endless(tid: i32) -> io::Result<()> {
+    let mut regs = ptrace::registers(tid)?;
+    let nr = regs.orig_rax as u32;
+    if regs.rax as i64 == ERESTART_RESTARTBLOCK
+        && regs.orig_rax as i64 != libc::SYS_restart_syscall
+        && of_call(tid, nr, &arguments(&regs), 0).is_none()
+    {
+        from_its_arguments(&mut regs);
+        ptrace::set_registers(tid, &regs)?;
+    }
+    Ok(())
+}
+
 /// A stopped thread is about to receive a signal before the rest of a call: a
 /// write of which a part is written is over then.
 pub fn end_before_signal(tid: i32, unfinished: &Unfinished) -> io::Result<()> {
@@ -480,6 +505,15 @@ fn is_ended_by_us(tid: i32, regs: &Registers) -> bool {
     is_interrupted || was_cut(tid, nr, &arguments(regs), result)
 }
 
+/// A call that is made as it was.
+fn whole(args: [u64; 6]) -> Shortened {
+    Shortened {
+        args,
+        memory: None,
+        done: 0,
+    }
+}
+
 /// Traced threads that make an interrupted call again, in shortened form.
 pub struct Shortenings {
     running: HashMap<i32, Running>,
@@ -527,14 +561,9 @@ impl Shortenings {
             return ptrace::resume(tid, 0);
         }
         let limited = limit_socket(tid, &unfinished, &own).filter(|_| is_here);
-        let whole = Shortened {
-            args: own,
-            memory: None,
-            done: 0,
-        };
         let shortened = match unfinished.rest {
-            _ if limited.is_some() || !is_here => Some(whole),
-            Rest::Until(FOREVER) => Some(whole),
+            _ if limited.is_some() || !is_here => Some(whole(own)),
+            Rest::Until(FOREVER) => Some(whole(own)),
             _ => shorten(&unfinished, &own, regs.rsp, now_ns(), &memory_of(tid)),
         };
         let Some(shortened) = shortened.filter(|shortened| shortened.put(tid)) else {
@@ -545,6 +574,7 @@ impl Shortenings {
             return ptrace::resume(tid, 0);
         };
         set_arguments(&mut regs, &shortened.args);
+        from_its_arguments(&mut regs);
         ptrace::set_registers(tid, &regs)?;
         let mut mask = None;
         if unfinished.mask.is_some() {
@@ -595,9 +625,23 @@ impl Shortenings {
             ptrace::resume_to_call_end(tid)?;
             return Ok(true);
         }
-        if RESTARTS.contains(&(ptrace::registers(tid)?.rax as i64)) {
+        let mut regs = ptrace::registers(tid)?;
+        if RESTARTS.contains(&(regs.rax as i64)) {
             // Interrupted: it is made once more, or a stop that is due tells.
             running.inside = false;
+            if regs.rax as i64 == ERESTART_RESTARTBLOCK {
+                let (rest, own) = (&running.unfinished, running.own);
+                let shortened = match rest.rest {
+                    _ if running.limited.is_some() => Some(whole(own)),
+                    Rest::Until(FOREVER) => Some(whole(own)),
+                    _ => shorten(rest, &own, regs.rsp, now_ns(), &memory_of(tid)),
+                };
+                if let Some(shortened) = shortened.filter(|shortened| shortened.put(tid)) {
+                    set_arguments(&mut regs, &shortened.args);
+                    from_its_arguments(&mut regs);
+                    ptrace::set_registers(tid, &regs)?;
+                }
+            }
             ptrace::resume_to_call_end(tid)?;
             return Ok(true);
         }
@@ -653,6 +697,8 @@ impl Shortenings {
         } else if is_ended_by_us(tid, &regs) {
             regs.rax = ERESTARTNOINTR as u64;
             ptrace::set_registers(tid, &regs)?;
+        } else {
+            keep_endless(tid)?;
         }
         Ok(unfinished)
     }

@@ -95,6 +95,8 @@ pub enum ToHost {
     CallHome {
         /// The process.
         pid: i32,
+        /// Whether pages may follow when it runs there already.
+        later: Option<Follow>,
     },
     /// This process, which asked to go home, goes on where it is.
     Remain {
@@ -119,6 +121,15 @@ pub enum ToHost {
         /// Number of the signal, one of [`HELD_MAX`].
         signal: i32,
     },
+}
+
+/// Which pages may follow a process that comes home, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Follow {
+    /// In the lanes' [`Opening`](crate::pages::Opening).
+    pub number: u64,
+    /// Fewer bytes come with the image.
+    pub bytes_min: u64,
 }
 
 /// From the runtime to the home proxy. Pids and tids as in [`ToHost`].

@@ -11,6 +11,10 @@ pub enum Which {
     Wanted,
     /// None: they came with the image.
     None,
+    /// All that follow, in order, from who opens the lane.
+    Offered,
+    /// Those that are asked for, from who opens the lane.
+    OfferedWanted,
 }
 
 /// First frame of a lane about pages.
@@ -18,7 +22,8 @@ pub enum Which {
 pub struct Opening {
     /// The process.
     pub pid: i32,
-    /// Number of its departure: it may have come home and left again meanwhile.
+    /// Number of its departure: it may have come home and left again meanwhile. Where pages are offered,
+    /// the number that home has given for its coming.
     pub departure: u64,
     /// Its pages.
     pub which: Which,
@@ -33,6 +38,8 @@ impl Opening {
             Which::All => 0,
             Which::Wanted => 1,
             Which::None => 2,
+            Which::Offered => 3,
+            Which::OfferedWanted => 4,
         });
     }
 
@@ -52,6 +59,8 @@ impl Opening {
             0 => Which::All,
             1 => Which::Wanted,
             2 => Which::None,
+            3 => Which::Offered,
+            4 => Which::OfferedWanted,
             _ => return Err(refuse),
         };
         Ok(Opening {
@@ -102,7 +111,13 @@ mod tests {
 
     #[test]
     fn words_arrive_as_they_were_sent() {
-        for which in [Which::All, Which::Wanted, Which::None] {
+        for which in [
+            Which::All,
+            Which::Wanted,
+            Which::None,
+            Which::Offered,
+            Which::OfferedWanted,
+        ] {
             let opening = Opening {
                 pid: 77,
                 departure: 9,
@@ -119,7 +134,7 @@ mod tests {
         let mut out = Vec::new();
         wanted.encode(&mut out);
         assert_eq!(Wanted::decode(&out).ok(), Some(wanted));
-        for bad in [&[][..], &[0; 4], &[3; 13], &[0; 15], &[0; 24]] {
+        for bad in [&[][..], &[0; 4], &[5; 13], &[0; 15], &[0; 24]] {
             assert!(Opening::decode(bad).is_err() && Wanted::decode(bad).is_err());
         }
     }

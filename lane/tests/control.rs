@@ -3,9 +3,14 @@
 
 use lane::LaneError;
 use lane::control::{
-    BUCKETS_MAX, CONTROL_BYTES_MAX, Latencies, SIGINFO_BYTES, ToHome, ToHost, decode, encode,
+    BUCKETS_MAX, CONTROL_BYTES_MAX, Follow, Latencies, SIGINFO_BYTES, ToHome, ToHost, decode,
+    encode,
 };
 use proptest::prelude::*;
+
+fn follow() -> impl Strategy<Value = Follow> {
+    (any::<u64>(), any::<u64>()).prop_map(|(number, bytes_min)| Follow { number, bytes_min })
+}
 
 fn to_host() -> impl Strategy<Value = ToHost> {
     let info = prop::collection::vec(any::<u8>(), SIGINFO_BYTES);
@@ -24,7 +29,8 @@ fn to_host() -> impl Strategy<Value = ToHost> {
         pid().prop_map(|pid| ToHost::Freeze { pid }),
         pid().prop_map(|pid| ToHost::Thaw { pid }),
         Just(ToHost::Shutdown),
-        pid().prop_map(|pid| ToHost::CallHome { pid }),
+        (pid(), proptest::option::of(follow()))
+            .prop_map(|(pid, later)| ToHost::CallHome { pid, later }),
         (pid(), ".*").prop_map(|(pid, reason)| ToHost::Remain { pid, reason }),
         any::<u64>().prop_map(|stream| ToHost::Recall { stream }),
         (pid(), pid(), any::<u64>(), pid()).prop_map(|(pid, tid, seq, signal)| ToHost::Waits {
@@ -191,7 +197,7 @@ fn numbers_of_messages_do_not_change() {
         ToHost::Freeze { pid },
         ToHost::Thaw { pid },
         ToHost::Shutdown,
-        ToHost::CallHome { pid },
+        ToHost::CallHome { pid, later: None },
         ToHost::Remain {
             pid,
             reason: String::new(),

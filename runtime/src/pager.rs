@@ -1,30 +1,19 @@
-//! Pages of a body that come when it runs already.
+//! Pages of a body that come when it runs already, and those that follow one home.
 //!
-//! One thread takes all of them in the order in which home sends them; another
-//! hears which the body misses meanwhile, and asks for those alone. Either puts
-//! what it gets in place, whichever is first. Then home is told that it need not
-//! keep them any more.
+//! When all have come, home is told that it need not keep them any more.
 
-use std::collections::VecDeque;
-use std::io::PipeReader;
-use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
 
-use image::ImageError;
-use image::postcopy::filler::{Filled, Filler, Heeded};
-use image::postcopy::missing::Gap;
-use image::postcopy::parcel;
+use image::postcopy::filler::Filler;
+use image::schema::PageRun;
 use lane::control::ToHome;
-use lane::pages::{Opening, Wanted, Which};
-use lane::{Kind, LaneError, Receiver, Sender};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use lane::pages::{Opening, Which};
+use lane::{Kind, LaneError};
+use pages::{Halves, PagesError};
+use sys::ptrace;
 
 use crate::guest::Process;
 use crate::host::{Host, Order, STACK_BYTES, lock};
-
-/// How long it is waited until an event of the body has been read.
-const BUSY_INTERVAL: Duration = Duration::from_micros(20);
 
 /// How far the pages of a process are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -71,17 +60,6 @@ impl Pages {
     }
 }
 
-/// Why pages do not come.
-#[derive(Debug, thiserror::Error)]
-enum PagerError {
-    #[error(transparent)]
-    Lane(#[from] LaneError),
-    #[error(transparent)]
-    Image(#[from] ImageError),
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-}
-
 /// Brings the pages of `process` that are missing, if any are; then tells home
 /// to drop its own.
 pub(crate) fn start(
@@ -91,21 +69,21 @@ pub(crate) fn start(
     filler: Option<Filler>,
 ) {
     let (own, of) = (Arc::clone(host), Arc::clone(process));
+    let mut filler = filler.map(|filler| Arc::new(Mutex::new(filler)));
+    // Until it is clear that the process has its memory, or is killed.
+    let last = filler.clone();
     let started = std::thread::Builder::new()
         .name("pages".into())
         .stack_size(STACK_BYTES)
         .spawn(move || {
-            let brought = bring(&own, &of, departure, filler);
-            end(
-                &own,
-                &of,
-                departure,
-                brought.map_err(|error| error.to_string()),
-            );
+            let brought = bring(&own, &of, departure, &mut filler);
+            let brought = brought.map_err(|error| error.to_string());
+            end(&own, &of, departure, brought);
         });
     if let Err(error) = started {
         end(host, process, departure, Err(format!("no thread: {error}")));
     }
+    drop(last);
 }
 
 /// An error is the end of the process: some of its pages are nowhere here.
@@ -120,6 +98,8 @@ fn end(host: &Host, process: &Process, departure: u64, brought: Result<(), Strin
             departure,
             reason,
         });
+        // It must not see zeros in their place.
+        let _ = ptrace::kill(process.outer, libc::SIGKILL);
     }
 }
 
@@ -127,8 +107,8 @@ fn bring(
     host: &Arc<Host>,
     process: &Arc<Process>,
     departure: u64,
-    filler: Option<Filler>,
-) -> Result<(), PagerError> {
+    filler: &mut Option<Arc<Mutex<Filler>>>,
+) -> Result<(), PagesError> {
     let opening = |which| Opening {
         pid: process.pid,
         departure,
@@ -140,28 +120,17 @@ fn bring(
     };
     let (mut sender, mut receiver) = open(host, opening(which))?;
     if let Some(filler) = filler {
-        let filler = Arc::new(Mutex::new(filler));
-        // Closed when all have come.
-        let (stop, stopper) = std::io::pipe()?;
-        let server = {
-            let (host, filler) = (Arc::clone(host), Arc::clone(&filler));
-            let opening = opening(Which::Wanted);
-            std::thread::Builder::new()
-                .name("faults".into())
-                .stack_size(STACK_BYTES)
-                .spawn(move || serve_faults(&host, opening, &filler, &stop))?
+        let wanted = {
+            let (host, opening) = (Arc::clone(host), opening(Which::Wanted));
+            move || open(&host, opening)
         };
-        let taken = take_all(&filler, &mut receiver);
-        drop(stopper);
-        let served = server
-            .join()
-            .unwrap_or_else(|_| Err(std::io::Error::other("the thread for faults failed").into()));
-        if !taken? {
+        if !pages::take(filler, &mut receiver, wanted)? {
             // It has ended.
             return Ok(());
         }
-        served?;
     }
+    // First: who looks at its memory then finds that nobody watches it.
+    *filler = None;
     process.pages.set(Stage::Here);
     host.order(Order::PagesHere { pid: process.pid });
     sender.begin();
@@ -172,105 +141,65 @@ fn bring(
     }
 }
 
-fn open(host: &Host, opening: Opening) -> Result<(Sender, Receiver), LaneError> {
+fn open(host: &Host, opening: Opening) -> Result<Halves, LaneError> {
     let (mut sender, receiver) = host.lane()?.split()?;
     opening.encode(sender.begin());
     sender.send(Kind::Pages, 0, 0)?;
     Ok((sender, receiver))
 }
 
-fn next_parcel(receiver: &mut Receiver) -> Result<&[u8], LaneError> {
-    let frame = receiver.recv()?;
-    match frame.kind {
-        Kind::Parcel => Ok(frame.payload),
-        _ => Err(LaneError::Refused("another frame than pages")),
+/// Sends the pages that follow `process` home, where it goes on, from its body, which stands still;
+/// then, or if home does not want them any more, that ends.
+pub(crate) fn follow(host: &Arc<Host>, process: &Arc<Process>, number: u64, later: Vec<PageRun>) {
+    let (own, of) = (Arc::clone(host), Arc::clone(process));
+    let started = std::thread::Builder::new()
+        .name("pages".into())
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            if let Err(error) = send_home(&own, &of, number, later.into()) {
+                tracing::debug!("pages of process {} on their way home: {error}", of.pid);
+            }
+            // ESRCH: it has been killed.
+            let _ = ptrace::kill(of.outer, libc::SIGKILL);
+        });
+    if let Err(error) = started {
+        // Home waits in vain, and ends the process.
+        tracing::warn!("pages of process {} cannot follow: {error}", process.pid);
+        let _ = ptrace::kill(process.outer, libc::SIGKILL);
     }
 }
 
-/// Puts all pages in place as they come. Returns `false` if the process has ended.
-fn take_all(filler: &Mutex<Filler>, receiver: &mut Receiver) -> Result<bool, PagerError> {
-    lane::fault::point("pages")?;
-    loop {
-        let parcel = next_parcel(receiver)?;
-        loop {
-            let filled = lock(filler).fill(parcel)?;
-            match filled {
-                Filled::All => break,
-                // The other thread reads what happens to the memory.
-                Filled::Busy => std::thread::sleep(BUSY_INTERVAL),
-                Filled::Gone => return Ok(false),
-            }
-        }
-        if parcel::open(parcel)?.is_empty() {
-            return match lock(filler).is_complete() {
-                true => Ok(true),
-                false => Err(LaneError::Refused("fewer pages than announced").into()),
+fn send_home(
+    host: &Arc<Host>,
+    process: &Arc<Process>,
+    number: u64,
+    later: Arc<[PageRun]>,
+) -> Result<(), PagesError> {
+    let opening = |which| Opening {
+        pid: process.pid,
+        departure: number,
+        which,
+    };
+    let (mut sender, mut receiver) = open(host, opening(Which::Offered))?;
+    let (mut asks, mut asked) = open(host, opening(Which::OfferedWanted))?;
+    let pid = process.outer;
+    let wanted = Arc::clone(&later);
+    // Ends with its lane, which home closes.
+    std::thread::Builder::new()
+        .name("wanted".into())
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            let from = pages::From {
+                pid,
+                later: &wanted,
             };
-        }
-    }
-}
-
-/// Serves missed pages until the other end of `stop` is closed.
-fn serve_faults(
-    host: &Host,
-    opening: Opening,
-    filler: &Mutex<Filler>,
-    stop: &PipeReader,
-) -> Result<(), PagerError> {
-    let memory = lock(filler).userfault().try_clone()?;
-    let (mut sender, mut receiver) = open(host, opening)?;
-    let mut queue = VecDeque::new();
-    let readable = PollFlags::POLLIN;
-    loop {
-        let mut fds = [
-            PollFd::new(memory.as_fd(), readable),
-            PollFd::new(stop.as_fd(), readable),
-        ];
-        match poll(&mut fds, PollTimeout::NONE) {
-            Ok(_) | Err(nix::Error::EINTR) => {}
-            Err(error) => return Err(std::io::Error::from(error).into()),
-        }
-        if fds[1].any() == Some(true) {
-            return Ok(());
-        }
-        if !heed(filler, &mut queue) {
-            return Ok(());
-        }
-        while let Some(gap) = queue.pop_front() {
-            let Some(gap) = lock(filler).still_missing(gap)? else {
-                continue;
-            };
-            let wanted = Wanted {
-                start: gap.origin,
-                bytes: gap.bytes,
-            };
-            wanted.encode(sender.begin());
-            sender.send(Kind::Wanted, 0, 0)?;
-            let parcel = next_parcel(&mut receiver)?;
-            loop {
-                let filled = lock(filler).fill(parcel)?;
-                match filled {
-                    Filled::All => break,
-                    Filled::Busy if heed(filler, &mut queue) => {}
-                    Filled::Busy | Filled::Gone => return Ok(()),
-                }
-            }
-        }
-    }
-}
-
-/// Heeds what has happened to the memory; what is missed goes to `queue`.
-/// Returns `false` if the process has ended.
-fn heed(filler: &Mutex<Filler>, queue: &mut VecDeque<Gap>) -> bool {
-    loop {
-        match lock(filler).heed() {
-            Ok(None) => return true,
-            Ok(Some(Heeded::Done)) => {}
-            Ok(Some(Heeded::Missed(gap))) => queue.push_back(gap),
-            Err(error) => {
-                tracing::debug!("events of a body's memory: {error}");
-                return false;
-            }
-        }
+            let sent = pages::send_wanted(from, &mut asks, &mut asked, || Ok(()));
+            tracing::debug!("pages that home asked for: {sent:?}");
+        })?;
+    let from = pages::From { pid, later: &later };
+    pages::send_all(from, &mut sender, || Ok(()))?;
+    match receiver.recv()?.kind {
+        Kind::Complete => Ok(()),
+        _ => Err(LaneError::Refused("no answer about pages").into()),
     }
 }

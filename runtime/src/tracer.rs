@@ -14,7 +14,7 @@ use image::postcopy::filler::Filler;
 use image::rebuild::{self, Ground, Init};
 use image::schema::SignalAction;
 use image::unfinished::{Shortenings, Unfinished};
-use lane::control::{ToHome, ToHost};
+use lane::control::{Follow, ToHome, ToHost};
 use sys::ptrace::{self, Change, EVENT_STOP};
 use sys::seccomp::{Condition, Rules, assemble};
 
@@ -61,8 +61,8 @@ pub(crate) struct Tracer {
     /// Processes (pid at home) that are on their way home.
     leaving: HashMap<i32, Leaving>,
     /// Processes (pid at home) that home wants back as soon as all of their
-    /// pages have come.
-    recall_later: HashSet<i32>,
+    /// pages have come, and whether pages may follow them.
+    recall_later: HashMap<i32, Option<Follow>>,
     /// Threads that make an interrupted call again.
     shortenings: Shortenings,
 }
@@ -89,7 +89,7 @@ impl Tracer {
             frozen: HashMap::new(),
             leaders: HashMap::new(),
             leaving: HashMap::new(),
-            recall_later: HashSet::new(),
+            recall_later: HashMap::new(),
             shortenings: Shortenings::new(is_executed_here),
         })
     }
@@ -464,8 +464,8 @@ impl Tracer {
             } => self.asked_to_return(pid, reason, decided),
             Order::Returned { outer, result } => self.returned(outer, result),
             Order::PagesHere { pid } => {
-                if self.recall_later.remove(&pid) {
-                    self.recall(pid);
+                if let Some(later) = self.recall_later.remove(&pid) {
+                    self.recall(pid, later);
                 }
             }
             Order::Home(message) => self.told_by_home(message),
@@ -501,7 +501,7 @@ impl Tracer {
                     let _ = self.shortenings.go_on(outer);
                 }
             }
-            ToHost::CallHome { pid } => self.recall(pid),
+            ToHost::CallHome { pid, later } => self.recall(pid, later),
             ToHost::Remain { pid, reason } => self.remain(pid, &reason),
             ToHost::Place { .. } | ToHost::Recall { .. } | ToHost::Shutdown => {}
         }

@@ -68,6 +68,19 @@ pub fn device() -> io::Result<File> {
     File::options().read(true).write(true).open(DEVICE)
 }
 
+/// Whether we may be told of forks: that needs CAP_SYS_PTRACE.
+pub fn tells_forks(device: &File) -> bool {
+    let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
+    // SAFETY: no pointers are passed.
+    let fd = unsafe { libc::ioctl(device.as_raw_fd(), IOC_NEW as libc::Ioctl, flags) };
+    let Ok(fd) = crate::check(i64::from(fd)) else {
+        return false;
+    };
+    // SAFETY: the kernel has just given us this descriptor.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+    Userfault::enable(fd, true).is_ok()
+}
+
 impl Userfault {
     /// Takes a descriptor that the process has made for itself, not blocking,
     /// and agrees with the kernel on what is told. `with_forks` needs

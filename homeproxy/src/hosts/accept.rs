@@ -12,7 +12,7 @@ use local::connections::{Place, Serving, serve_each};
 use super::host::Host;
 use crate::job::{Job, Order};
 use crate::lanes::{self, LANE_STACK_BYTES};
-use crate::pages;
+use crate::shipping;
 
 /// Connections that may be under way to become lanes. Anybody who reaches this machine may try; only
 /// who knows the secret succeeds.
@@ -103,7 +103,7 @@ fn greet(job: &Arc<Job>, host: &Arc<Host>, lane: (Sender, Receiver)) {
             return lanes::serve(job, host, sender, receiver, tid);
         }
         Ok(frame) if frame.kind == Kind::Pages => match Opening::decode(frame.payload) {
-            Ok(opening) => return pages::serve(job, host, sender, receiver, opening),
+            Ok(opening) => return shipping::serve(job, host, sender, receiver, opening),
             Err(error) => return tracing::warn!("lane closed: {error}"),
         },
         Ok(frame) if frame.kind == Kind::Inspect => return host.inspector.open(sender, receiver),

@@ -45,8 +45,8 @@ pub(super) struct Departing {
     unfinished: HashMap<i32, Unfinished>,
     /// When they were told to stop.
     since: Instant,
-    /// Where it goes.
-    to: Arc<Host>,
+    /// Where it goes; `None`: it stops only to be traced as a process at home again.
+    to: Option<Arc<Host>>,
 }
 
 impl Tracer {
@@ -65,8 +65,13 @@ impl Tracer {
         if let Some(reason) = &leader.bound {
             return Err(reason.clone());
         }
-        if self.departing.contains_key(&pid) {
+        let leaves = self.departing.get(&pid).is_some_and(|d| d.to.is_some());
+        if leaves || self.depart_later.contains_key(&pid) {
             return Err("it is leaving already".into());
+        }
+        if self.arriving.contains_key(&pid) {
+            self.depart_later.insert(pid, Arc::clone(to));
+            return Ok(());
         }
         let threads = self.threads_of(pid);
         if threads.iter().any(|tid| self.tracees[tid].stopped) {
@@ -76,19 +81,29 @@ impl Tracer {
             return Err("its leading thread has ended".into());
         }
         capture::may_leave(pid, self.job.accounts.counts(pid)).map_err(in_words)?;
+        self.stop_all(pid, Some(Arc::clone(to)));
+        Ok(())
+    }
+
+    /// All threads of a process at home are to stand still: it leaves then for `to`, or goes on here.
+    pub(super) fn stop_all(&mut self, pid: i32, to: Option<Arc<Host>>) {
+        if let Some(departing) = self.departing.get_mut(&pid) {
+            departing.to = to;
+            return;
+        }
+        let threads = self.threads_of(pid);
         let wait = |tid: &i32| Some((*tid, unfinished::of_blocked(*tid)?));
         let departing = Departing {
             held: HashSet::new(),
             unfinished: threads.iter().filter_map(wait).collect(),
             since: Instant::now(),
-            to: Arc::clone(to),
+            to,
         };
         self.departing.insert(pid, departing);
         for tid in threads {
             // ESRCH: it has ended.
             let _ = ptrace::interrupt(tid);
         }
-        Ok(())
     }
 
     /// A thread of a process that leaves is to stop again after whatever it has
@@ -147,7 +162,10 @@ impl Tracer {
         let Some(departing) = self.departing.remove(&pid) else {
             return;
         };
-        let Err(error) = self.leave(pid, &threads, &departing) else {
+        let Some(to) = &departing.to else {
+            return self.release(&threads, &departing.unfinished);
+        };
+        let Err(error) = self.leave(pid, &threads, &departing, to) else {
             return;
         };
         self.job.mapped.release_of(pid);
@@ -189,9 +207,11 @@ impl Tracer {
         for pid in late {
             if let Some(departing) = self.departing.remove(&pid) {
                 let held: Vec<i32> = departing.held.into_iter().collect();
-                let reason = "one of its threads does not stop";
-                tracing::info!("process {pid} stays at home: {reason}");
-                self.moved(pid, &Err(reason.to_owned()));
+                if departing.to.is_some() {
+                    let reason = "one of its threads does not stop";
+                    tracing::info!("process {pid} stays at home: {reason}");
+                    self.moved(pid, &Err(reason.to_owned()));
+                }
                 self.release(&held, &departing.unfinished);
             }
         }
@@ -211,12 +231,10 @@ impl Tracer {
         pid: i32,
         threads: &[i32],
         departing: &Departing,
+        to: &Arc<Host>,
     ) -> std::result::Result<(), ImageError> {
         let Departing {
-            unfinished,
-            since,
-            to,
-            ..
+            unfinished, since, ..
         } = departing;
         to.check()
             .map_err(|reason| ImageError::Stays { pid, reason })?;

@@ -36,7 +36,8 @@ impl Tracer {
                     is_stopped: leader.stopped,
                     is_moving: arrives
                         || self.expected.contains_key(pid)
-                        || self.departing.contains_key(pid),
+                        || self.departing.contains_key(pid)
+                        || self.arriving.contains_key(pid),
                     deputy,
                 }
             })

@@ -103,6 +103,7 @@ impl Tracer {
         let threads = || self.tracees.values().filter_map(|t| t.thread.as_ref());
         !self.expected.is_empty()
             || !self.departing.is_empty()
+            || !self.arriving.is_empty()
             || threads().any(|thread| thread.deputy.kept.is_needed())
             || threads().any(|thread| thread.deputy.is_on_its_way())
     }

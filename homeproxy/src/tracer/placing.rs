@@ -29,6 +29,7 @@ impl Tracer {
         self.forget_expected(pid, former)?;
         self.job.mapped.release_of(pid);
         self.departing.remove(&pid);
+        self.misses_nothing(pid);
         let caller = self.tracees.get(&former).and_then(|t| t.thread.clone());
         self.forget_threads_of(pid, former);
         match self.send_away(pid, caller.as_deref()) {

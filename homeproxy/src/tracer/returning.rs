@@ -18,15 +18,18 @@ use std::sync::{Arc, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use image::postcopy::filler::Filler;
 use image::restore::{self, Returning};
 use image::unfinished;
 use image::{Image, ImageError};
-use lane::control::ToHost;
-use sys::ptrace::{self, Change};
+use lane::control::{Follow, ToHost};
+use sys::ptrace::{self, Change, options};
 use sys::seccomp;
+use sys::userfault::Userfault;
 use sys::window::Slot;
 
 use super::{Result, Tracer, home_options};
+use crate::arriving;
 use crate::hosts::Host;
 use crate::job::{Contents, DeputyThread, Order, Returned, lock};
 
@@ -73,6 +76,8 @@ pub(super) struct Expected {
     open: HashSet<i32>,
     /// When the host was told to send it.
     pub(super) recalled: Option<Instant>,
+    /// Number for the lanes of pages that follow it, if they may.
+    follow: Option<u64>,
     /// Signals that cannot be held back otherwise.
     pub(super) stops: Vec<i32>,
 }
@@ -139,6 +144,7 @@ impl Tracer {
             to,
             open: threads.iter().copied().collect(),
             recalled: None,
+            follow: None,
             stops: Vec::new(),
         };
         self.expected.insert(pid, expected);
@@ -228,8 +234,20 @@ impl Tracer {
             expected.open.remove(&tid);
             if expected.open.is_empty() && expected.recalled.is_none() {
                 expected.recalled = Some(Instant::now());
+                // A call that works only at home may be one that needs all of the memory: to trace,
+                // or to watch it.
+                if expected.to.is_none()
+                    && !expected.binds
+                    && self.job.arrivals.userfaults.is_some()
+                {
+                    expected.follow = Some(self.job.arrivals.next());
+                }
+                let later = expected.follow.map(|number| Follow {
+                    number,
+                    bytes_min: self.job.later_bytes_min,
+                });
                 if let Some(leader) = self.tracees.get(&pid).and_then(|t| t.thread.as_ref()) {
-                    leader.deputy.host.tell(&ToHost::CallHome { pid });
+                    leader.deputy.host.tell(&ToHost::CallHome { pid, later });
                 }
             }
         }
@@ -371,14 +389,26 @@ impl Tracer {
         slots: Vec<MutexGuard<'_, Slot>>,
     ) -> Result<()> {
         let (pid, image, pages) = (returned.pid, &returned.image, &returned.pages);
-        let stops = match self.restore(pid, image, Memory::Sent(pages), threads, slots) {
-            Ok(stops) => stops,
+        let number = self.expected.get(&pid).and_then(|e| e.follow);
+        if number.is_none() && !image.later.is_empty() {
+            return self.refuse(returned, "its memory is not all there".to_owned());
+        }
+        let made = self.restore(pid, image, Memory::Sent(pages), threads, slots);
+        let (stops, userfault) = match made {
+            Ok(made) => made,
             Err(error) => return self.refuse_for(returned, error),
         };
-        // First: the body must be gone before the process makes others.
+        if let (Some(userfault), Some(number)) = (userfault, number) {
+            let filler = Filler::new(userfault, &image.later);
+            let host = &returned.deputy.host;
+            let arrival = arriving::expect(&self.job, host, pid, number, filler);
+            self.arriving.insert(pid, arrival);
+        }
+        // First: the body must be gone before the process makes others, or stand still for good.
         let _ = returned.answer.send(Ok(()));
         self.job.accounts.came_home(image);
-        self.go_on_here(pid, image, pages.len() as u64, threads, stops);
+        let bytes = pages.len() as u64 + image.later_bytes();
+        self.go_on_here(pid, image, bytes, threads, stops);
         Ok(())
     }
 
@@ -417,9 +447,13 @@ impl Tracer {
         if is_to_trace(image) {
             return self.release_tracing(pid, image);
         }
+        let mut options = home_options(&self.job);
+        if self.arriving.contains_key(&pid) {
+            options |= options::EXITKILL;
+        }
         for thread in &image.threads {
             // ESRCH: killed meanwhile.
-            let _ = ptrace::set_options(thread.tid, home_options(&self.job));
+            let _ = ptrace::set_options(thread.tid, options);
             let _ = self.shortenings.resume(thread.tid, thread.unfinished);
         }
     }
@@ -485,6 +519,7 @@ impl Tracer {
             to: None,
             open: HashSet::new(),
             recalled: Some(Instant::now()),
+            follow: None,
             stops,
         };
         self.expected.insert(pid, expected);
@@ -497,7 +532,7 @@ impl Tracer {
         let made = threads.and_then(|threads| {
             let slots = take_slots(&threads);
             let slots = slots.ok_or_else(|| ImageError::Refused(IN_A_CALL.to_owned()))?;
-            let stops = self.restore(pid, image, memory, &threads, slots)?;
+            let (stops, _) = self.restore(pid, image, memory, &threads, slots)?;
             Ok((threads, stops))
         });
         match made {
@@ -516,7 +551,8 @@ impl Tracer {
         }
     }
 
-    /// Makes the process of its deputy's `threads`, in the image's order. They are stopped then.
+    /// Makes the process of its deputy's `threads`, in the image's order. They are stopped then. Returns
+    /// signals to be sent again, and what serves pages that come later.
     fn restore(
         &mut self,
         pid: i32,
@@ -524,15 +560,20 @@ impl Tracer {
         memory: Memory<'_>,
         threads: &[Arc<DeputyThread>],
         mut slots: Vec<MutexGuard<'_, Slot>>,
-    ) -> std::result::Result<Vec<i32>, ImageError> {
+    ) -> std::result::Result<(Vec<i32>, Option<Userfault>), ImageError> {
         let mut returning = returning(threads, &mut slots);
-        match memory {
+        let userfault = match memory {
             Memory::Sent(pages) => {
-                returning.prepare(image, pages, &self.image_files(image)?)?;
+                let device = self.job.arrivals.userfaults.as_ref();
+                returning.prepare(image, pages, &self.image_files(image)?, device)?
             }
-            Memory::Kept => returning.reclaim(image)?,
-        }
+            Memory::Kept => {
+                returning.reclaim(image)?;
+                None
+            }
+        };
         if let Err(fault) = lane::fault::point("restore") {
+            drop(userfault);
             returning.undo(image);
             return Err(ImageError::step("make the process", pid)(fault));
         }
@@ -562,7 +603,7 @@ impl Tracer {
             thread.is_over.store(true, Ordering::SeqCst);
         }
         drop(slots);
-        Ok(stops)
+        Ok((stops, userfault))
     }
 
     /// The deputy's threads in the image's order: what a host says is input.

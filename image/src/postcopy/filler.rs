@@ -1,4 +1,5 @@
-//! Where the pages go: the memory of a process that runs already.
+//! Where the pages go: the memory of a process that runs already, and of the
+//! children that it has forked meanwhile.
 
 use std::io;
 
@@ -12,11 +13,18 @@ use crate::schema::{PAGE_BYTES, PageRun};
 /// Most bytes that are asked for when one page is missed.
 const WANTED_BYTES_MAX: u64 = 64 * 1024;
 
-/// A process of which pages are missing.
+/// Processes of which pages are missing.
 ///
 /// Whoever uses it holds it alone: between the look whether a page is still
 /// wanted and its being put in place no event may be read.
 pub struct Filler {
+    /// The first is the process that came; a child misses what its parent did
+    /// when it was forked. Those that have ended are `None`.
+    memories: Vec<Option<Memory>>,
+}
+
+/// One of them.
+struct Memory {
     userfault: Userfault,
     missing: Missing,
 }
@@ -28,38 +36,62 @@ pub enum Filled {
     All,
     /// The memory is being changed: events must be read, then again.
     Busy,
-    /// The process has ended.
+    /// The process has ended, and so have its children.
     Gone,
+}
+
+/// A missed page, and what is to be asked for with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missed {
+    memory: usize,
+    /// Which pages.
+    pub gap: Gap,
 }
 
 impl Filler {
     /// `userfault` has the mappings of all of `later` registered.
     pub fn new(userfault: Userfault, later: &[PageRun]) -> Filler {
         Filler {
-            userfault,
-            missing: Missing::new(later),
+            memories: vec![Some(Memory {
+                userfault,
+                missing: Missing::new(later),
+            })],
         }
     }
 
-    /// Becomes readable when a page is missed.
-    pub fn userfault(&self) -> &Userfault {
-        &self.userfault
+    /// One for each process that is there, in no order: they become readable when a
+    /// page is missed. Since `known` of them were taken, only those that have come.
+    ///
+    /// # Errors
+    /// Too many descriptors are open.
+    pub fn userfaults(&self, known: usize) -> io::Result<Vec<Userfault>> {
+        let later = self.memories.iter().skip(known).flatten();
+        later.map(|memory| memory.userfault.try_clone()).collect()
+    }
+
+    /// How many processes there have been.
+    pub fn processes(&self) -> usize {
+        self.memories.len()
     }
 
     /// Whether all pages have come.
     pub fn is_complete(&self) -> bool {
-        self.missing.is_empty()
+        let mut memories = self.memories.iter().flatten();
+        memories.all(|memory| memory.missing.is_empty())
     }
 
-    /// What of a gap is missing still. If its first page is not, who waits for it
-    /// is woken.
+    /// What is missing still of what was missed. If the first page is not, who waits
+    /// for it is woken.
     ///
     /// # Errors
     /// The process has gone.
-    pub fn still_missing(&self, gap: Gap) -> io::Result<Option<Gap>> {
-        let missing = self.missing.at(gap.at, gap.bytes);
+    pub fn still_missing(&self, missed: Missed) -> io::Result<Option<Gap>> {
+        let Some(memory) = &self.memories[missed.memory] else {
+            return Ok(None);
+        };
+        let missing = memory.missing.at(missed.gap.at, missed.gap.bytes);
         if missing.is_none() {
-            self.userfault.wake(gap.at, PAGE_BYTES)?;
+            memory.userfault.wake(missed.gap.at, PAGE_BYTES)?;
         }
         Ok(missing)
     }
@@ -70,8 +102,10 @@ impl Filler {
     /// # Errors
     /// The parcel is malformed, or there is no memory.
     pub fn fill(&mut self, parcel: &[u8]) -> Result<Filled, ImageError> {
-        for (run, contents) in parcel::open(parcel)? {
-            let filled = self.fill_run(run, contents).map_err(|source| {
+        let parts = parcel::open(parcel)?;
+        for slot in &mut self.memories {
+            let Some(memory) = slot else { continue };
+            let filled = memory.fill(&parts).map_err(|source| {
                 let doing = "put pages in place";
                 ImageError::Step {
                     doing,
@@ -79,6 +113,64 @@ impl Filler {
                     source,
                 }
             })?;
+            match filled {
+                Filled::All => {}
+                Filled::Busy => return Ok(Filled::Busy),
+                Filled::Gone => *slot = None,
+            }
+        }
+        Ok(match self.memories.iter().any(Option::is_some) {
+            true => Filled::All,
+            false => Filled::Gone,
+        })
+    }
+
+    /// Heeds the next event. Returns what is to be asked for, if a page is
+    /// missed that has not come; `Ok(None)` with nothing left to heed.
+    ///
+    /// # Errors
+    /// All processes have gone, or there is no memory.
+    pub fn heed(&mut self) -> io::Result<Option<Heeded>> {
+        let mut gone = None;
+        for index in 0..self.memories.len() {
+            let Some(memory) = &mut self.memories[index] else {
+                continue;
+            };
+            match memory.heed() {
+                Ok(None) => {}
+                Ok(Some(Happened::Nothing)) => return Ok(Some(Heeded::Done)),
+                Ok(Some(Happened::Missed(gap))) => {
+                    let memory = index;
+                    return Ok(Some(Heeded::Missed(Missed { memory, gap })));
+                }
+                Ok(Some(Happened::Forked(child))) => {
+                    self.memories.push(Some(child));
+                    return Ok(Some(Heeded::Forked));
+                }
+                Err(error) => {
+                    self.memories[index] = None;
+                    gone = Some(error);
+                }
+            }
+        }
+        match gone {
+            Some(error) if self.memories.iter().all(Option::is_none) => Err(error),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// What an event was, for one process.
+enum Happened {
+    Nothing,
+    Missed(Gap),
+    Forked(Memory),
+}
+
+impl Memory {
+    fn fill(&mut self, parts: &[parcel::Part<'_>]) -> io::Result<Filled> {
+        for (run, contents) in parts {
+            let filled = self.fill_run(*run, *contents)?;
             if filled != Filled::All {
                 return Ok(filled);
             }
@@ -138,12 +230,7 @@ impl Filler {
         Ok(Filled::All)
     }
 
-    /// Heeds the next event. Returns what is to be asked for, if a page is
-    /// missed that has not come; `Ok(None)` with nothing left to heed.
-    ///
-    /// # Errors
-    /// The process has gone, or there is no memory.
-    pub fn heed(&mut self) -> io::Result<Option<Heeded>> {
+    fn heed(&mut self) -> io::Result<Option<Happened>> {
         let Some(event) = self.userfault.event()? else {
             return Ok(None);
         };
@@ -151,25 +238,25 @@ impl Filler {
             Event::Fault { address } => {
                 let page = address & !(PAGE_BYTES - 1);
                 if let Some(gap) = self.missing.at(page, WANTED_BYTES_MAX) {
-                    return Ok(Some(Heeded::Missed(gap)));
+                    return Ok(Some(Happened::Missed(gap)));
                 }
                 // New memory.
-                return Ok(match self.put(page, PAGE_BYTES, None)? {
-                    Filled::All => Some(Heeded::Done),
+                match self.put(page, PAGE_BYTES, None)? {
+                    Filled::All => {}
                     // The thread touches it again.
-                    Filled::Busy => {
-                        self.userfault.wake(page, PAGE_BYTES)?;
-                        Some(Heeded::Done)
-                    }
+                    Filled::Busy => self.userfault.wake(page, PAGE_BYTES)?,
                     Filled::Gone => return Err(io::Error::from_raw_os_error(libc::ESRCH)),
-                });
+                }
             }
             Event::Remap { from, to, length } => self.missing.remap(from, to, length),
             Event::Remove { start, end } => self.missing.forget(start, end),
-            // Nobody forks before all is there.
-            Event::Fork(_) => {}
+            // The kernel puts nothing in place between the fork and this.
+            Event::Fork(userfault) => {
+                let missing = self.missing.clone();
+                return Ok(Some(Happened::Forked(Memory { userfault, missing })));
+            }
         }
-        Ok(Some(Heeded::Done))
+        Ok(Some(Happened::Nothing))
     }
 }
 
@@ -178,6 +265,8 @@ impl Filler {
 pub enum Heeded {
     /// Nothing more is to be done.
     Done,
-    /// A thread waits for the first page of this gap.
-    Missed(Gap),
+    /// A thread waits for the first page of a gap.
+    Missed(Missed),
+    /// There is one process more: [`Filler::userfaults`].
+    Forked,
 }

@@ -34,9 +34,11 @@ pub fn split_later(image: &mut Image, bytes_min: u64) {
 }
 
 /// Whether pages of a mapping may be missing. Code is needed whole where we
-/// look for instructions.
+/// look for instructions; and a child has zeros where MADV_WIPEONFORK says so, whatever
+/// its parent misses.
 pub fn can_follow(m: &Mapping) -> bool {
-    m.backing == Backing::Anonymous && !m.shared && m.prot & libc::PROT_EXEC == 0
+    let is_wiped = m.advice.contains(&libc::MADV_WIPEONFORK);
+    m.backing == Backing::Anonymous && !m.shared && m.prot & libc::PROT_EXEC == 0 && !is_wiped
 }
 
 /// Ranges that a thread needs at once: the kernel's own structures for it, and

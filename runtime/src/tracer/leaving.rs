@@ -5,8 +5,9 @@
 //! 2. Home recalls it: all threads are told to stop. Calls that wait at home are
 //!    interrupted there; whatever comes of a call is first given to its thread.
 //! 3. When all stand still, the process is captured and its image sent.
-//! 4. Home has made the process of it: the body ends without a word. Or home
-//!    refuses: the threads go on as if nothing had been.
+//! 4. Home has made the process of it: the body ends without a word, but first the
+//!    pages are sent that follow it. Or home refuses: the threads go on as if
+//!    nothing had been.
 //!
 //! Until home has answered, the body stands still; home starts the process only
 //! when it has all of it. So it runs in at most one place.
@@ -19,16 +20,18 @@ use std::time::{Duration, Instant};
 
 use image::capture::{self, StoppedThread, Surroundings, Unidentified};
 use image::maps;
+use image::postcopy::hot::split_later;
+use image::schema::PageRun;
 use image::unfinished::{self, Unfinished};
 use image::{Image, ImageError};
 use lane::LaneError;
-use lane::control::ToHome;
+use lane::control::{Follow, ToHome};
 use sys::ptrace::{self, Registers};
 
 use super::{Result, Tracer};
 use crate::guest::{Process, Thread};
 use crate::host::{Decision, Host, Order, lock};
-use crate::pager::Stage;
+use crate::pager::{self, Stage};
 use crate::signals::Sets;
 use crate::{readahead, signals, stats};
 
@@ -53,6 +56,10 @@ pub(super) struct Leaving {
     asks: bool,
     /// When its threads were told to stop.
     since: Option<Instant>,
+    /// Whether pages may follow it.
+    may_follow: Option<Follow>,
+    /// Those that do, and the number for their lanes.
+    follows: Option<(u64, Vec<PageRun>)>,
 }
 
 /// Longest time until all threads of a process stand still. One that has made a
@@ -118,7 +125,7 @@ impl Tracer {
     }
 
     /// Home holds back its signals and wants the process: its threads stop.
-    pub(super) fn recall(&mut self, pid: i32) {
+    pub(super) fn recall(&mut self, pid: i32, may_follow: Option<Follow>) {
         let refusal = match self.process(pid) {
             Some(_) if self.frozen.contains_key(&pid) => Some("it is stopped".to_owned()),
             Some(process) if capture::has_lost_leader(process.outer) => {
@@ -132,12 +139,13 @@ impl Tracer {
             return self.give_up(pid, &reason);
         }
         if !self.process(pid).is_some_and(|p| p.pages.are(Stage::Here)) {
-            self.recall_later.insert(pid);
+            self.recall_later.insert(pid, may_follow);
             return;
         }
         let leaving = self.leaving.entry(pid).or_default();
         leaving.recalled = true;
         leaving.since = Some(Instant::now());
+        leaving.may_follow = may_follow;
         let parked = std::mem::take(&mut leaving.parked);
         let asked = std::mem::take(&mut leaving.asked);
         let threads = self.host.threads_of(pid);
@@ -172,7 +180,7 @@ impl Tracer {
 
     /// A process has ended; whether home waits for it.
     pub(super) fn forget_recall(&mut self, pid: i32) -> bool {
-        let later = self.recall_later.remove(&pid);
+        let later = self.recall_later.remove(&pid).is_some();
         let leaving = self.leaving.remove(&pid);
         later || leaving.is_some_and(|leaving| leaving.recalled && !leaving.sent)
     }
@@ -263,7 +271,7 @@ impl Tracer {
             return self.give_up(pid, &reason);
         }
         let captured = self.capture(&process, &threads);
-        let image = match captured {
+        let mut image = match captured {
             Ok(image) => image,
             Err(ImageError::Ended { pid, change }) => return self.handle(pid, change),
             Err(error) => {
@@ -274,6 +282,14 @@ impl Tracer {
                 return self.give_up(pid, &reason);
             }
         };
+        if let Some(leaving) = self.leaving.get_mut(&pid)
+            && let Some(follow) = leaving.may_follow
+        {
+            split_later(&mut image, follow.bytes_min);
+            if !image.later.is_empty() {
+                leaving.follows = Some((follow.number, image.later.clone()));
+            }
+        }
         stats::report(&self.host, &process);
         let host = Arc::clone(&self.host);
         let outer = process.outer;
@@ -397,10 +413,14 @@ impl Tracer {
         let pid = process.pid;
         match result {
             Ok(()) => {
-                self.leaving.remove(&pid);
+                let leaving = self.leaving.remove(&pid);
                 process.silent.store(true, Ordering::SeqCst);
-                // ESRCH: it has been killed.
-                let _ = ptrace::kill(process.outer, libc::SIGKILL);
+                match leaving.and_then(|leaving| leaving.follows) {
+                    // The body stands still until they have been sent.
+                    Some((number, later)) => pager::follow(&self.host, &process, number, later),
+                    // ESRCH: it has been killed.
+                    None => drop(ptrace::kill(process.outer, libc::SIGKILL)),
+                }
             }
             Err(reason) => self.remain(pid, &reason),
         }

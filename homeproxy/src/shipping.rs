@@ -14,31 +14,12 @@ use std::sync::Arc;
 use image::postcopy::hot::split_later;
 use image::postcopy::parcel::CONTENT_BYTES_MAX;
 use image::postcopy::source::Source;
-use image::schema::{PAGE_BYTES, PageRun};
-use lane::pages::{Opening, Wanted, Which};
+use lane::pages::{Opening, Which};
 use lane::{Frame, Kind, LaneError, Receiver, Sender};
+use pages::{From, PagesError, send_all, send_wanted};
 
 use crate::hosts::Host;
 use crate::job::{Captured, Contents, Deputy, Job};
-
-/// Why pages were not sent.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PagesError {
-    /// The lane.
-    #[error(transparent)]
-    Lane(#[from] LaneError),
-    /// The deputy cannot be read: it has ended, mostly.
-    #[error("read the pages of process {pid}: {source}")]
-    Read {
-        /// The process.
-        pid: i32,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// The host asked for nonsense.
-    #[error("{0}")]
-    Malformed(&'static str),
-}
 
 /// Sends the image of `deputy`, as an answer to `frame`: the image, then the
 /// pages that come with it, each after its length. `later`: others may follow.
@@ -92,21 +73,26 @@ fn send_parts(bytes: &[u8], frame: &Frame<'_>, sender: &mut Sender) -> Result<()
 pub(crate) fn serve(
     job: &Arc<Job>,
     host: &Arc<Host>,
-    sender: Sender,
-    receiver: Receiver,
+    mut sender: Sender,
+    mut receiver: Receiver,
     opening: Opening,
 ) {
+    if let Which::Offered | Which::OfferedWanted = opening.which {
+        return job.arrivals.offered(host, opening, (sender, receiver));
+    }
     let pid = opening.pid;
     let current = |deputy: &Arc<Deputy>| deputy.kept.departure() == opening.departure;
     let Some(deputy) = job.deputy_at(host, pid).filter(current) else {
         return tracing::debug!("pages of process {pid}, which has gone on since");
     };
+    let later = deputy.kept.later();
+    let from = From { pid, later: &later };
+    let check = || still_its_own(job, &deputy);
     let served = match opening.which {
-        Which::All => send_later(job, &deputy, sender, receiver, |receiver, sender| {
-            complete(job, &deputy, receiver, sender)
-        }),
-        Which::Wanted => send_wanted(job, &deputy, sender, receiver),
-        Which::None => complete(job, &deputy, receiver, sender),
+        Which::Wanted => send_wanted(from, &mut sender, &mut receiver, check),
+        Which::All => send_all(from, &mut sender, check)
+            .and_then(|()| complete(job, &deputy, &mut receiver, &mut sender)),
+        _ => complete(job, &deputy, &mut receiver, &mut sender),
     };
     match served {
         Ok(()) | Err(PagesError::Lane(LaneError::Closed)) => {}
@@ -114,65 +100,11 @@ pub(crate) fn serve(
     }
 }
 
-/// All that follow, in order; an empty parcel at the end.
-fn send_later(
-    job: &Job,
-    deputy: &Arc<Deputy>,
-    mut sender: Sender,
-    receiver: Receiver,
-    then: impl FnOnce(Receiver, Sender) -> Result<(), PagesError>,
-) -> Result<(), PagesError> {
-    let pid = deputy.pid;
-    let later = deputy.kept.later();
-    let mut source = Source::new(pid, &later);
-    loop {
-        let more = source
-            .parcel(sender.begin())
-            .map_err(|source| PagesError::Read { pid, source })?;
-        still_its_own(job, deputy)?;
-        sender.send(Kind::Parcel, 0, 0)?;
-        if !more {
-            return then(receiver, sender);
-        }
-    }
-}
-
-/// Those that are asked for.
-fn send_wanted(
-    job: &Job,
-    deputy: &Arc<Deputy>,
-    mut sender: Sender,
-    mut receiver: Receiver,
-) -> Result<(), PagesError> {
-    let pid = deputy.pid;
-    let later = deputy.kept.later();
-    let source = Source::new(pid, &later);
-    loop {
-        let frame = receiver.recv()?;
-        let request = frame.request;
-        let wanted = Wanted::decode(frame.payload)?;
-        let run = PageRun {
-            start: wanted.start,
-            count: wanted.bytes / PAGE_BYTES,
-        };
-        source
-            .wanted(run, sender.begin())
-            .map_err(|error| match error.kind() {
-                std::io::ErrorKind::InvalidInput => {
-                    PagesError::Malformed("pages that do not follow")
-                }
-                _ => PagesError::Read { pid, source: error },
-            })?;
-        still_its_own(job, deputy)?;
-        sender.send(Kind::Parcel, 0, request)?;
-    }
-}
-
 /// What was read is not that of another program, which the process has executed.
-fn still_its_own(job: &Job, deputy: &Arc<Deputy>) -> Result<(), PagesError> {
+fn still_its_own(job: &Job, deputy: &Arc<Deputy>) -> Result<(), LaneError> {
     match job.deputy(deputy.pid) {
         Some(now) if Arc::ptr_eq(&now, deputy) => Ok(()),
-        _ => Err(LaneError::Closed.into()),
+        _ => Err(LaneError::Closed),
     }
 }
 
@@ -180,8 +112,8 @@ fn still_its_own(job: &Job, deputy: &Arc<Deputy>) -> Result<(), PagesError> {
 fn complete(
     job: &Job,
     deputy: &Arc<Deputy>,
-    mut receiver: Receiver,
-    mut sender: Sender,
+    receiver: &mut Receiver,
+    sender: &mut Sender,
 ) -> Result<(), PagesError> {
     if receiver.recv()?.kind != Kind::Complete {
         return Err(PagesError::Malformed("another frame than the last one"));
