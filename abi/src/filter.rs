@@ -44,6 +44,14 @@ const MAP_ANONYMOUS: u64 = 0x20;
 const CLOCK_CALLS: [u32; 3] = [228, 229, 230];
 const CLOCK_SIGN: u64 = 0x8000_0000;
 
+/// A call that tells the CPU time of its caller: its number, and what the lower half of argument 0 is.
+pub const CPU_TIME_CALLS: [(u32, u32); 4] = [
+    (98, 0),  // getrusage, RUSAGE_SELF
+    (98, 1),  // RUSAGE_THREAD
+    (228, 2), // clock_gettime, CLOCK_PROCESS_CPUTIME_ID
+    (228, 3), // CLOCK_THREAD_CPUTIME_ID
+];
+
 /// The rules, by increasing number. Everything not named is notified.
 pub fn rules() -> Vec<Rule> {
     X86_64

@@ -290,6 +290,12 @@ impl WireCall<'_> {
         self.input.len()
     }
 
+    /// Where in the call's space lies what argument `index` points at; `None` if it points nowhere.
+    pub fn offset(&self, index: usize) -> Option<usize> {
+        let is_pointer = self.pointers & 1 << index != 0;
+        is_pointer.then(|| self.args[index] as usize)
+    }
+
     /// Copies the input into the front of `data` and turns offsets into
     /// addresses; returns the six arguments to execute with.
     ///

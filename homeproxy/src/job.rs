@@ -19,6 +19,7 @@ use sys::pidfd;
 use sys::ready::Bell;
 use sys::window::{Slot, Window};
 
+use crate::accounts::Accounts;
 use crate::arriving::{Arrival, Arrivals};
 use crate::hosts::{Host, Hosts};
 use crate::journal::Journal;
@@ -218,6 +219,8 @@ pub(crate) struct Job {
     pub(crate) mapped: Mapped,
     /// On files that are read ahead.
     pub(crate) leases: Leases,
+    /// CPU time that its processes have used elsewhere.
+    pub(crate) accounts: Accounts,
     /// Number of the last way to a host.
     placements: AtomicU64,
     /// Of signals that wait here.
@@ -240,6 +243,7 @@ impl Job {
             arrivals: Arrivals::new(setup.post_copy),
             mapped: Mapped::within_limits(),
             leases: Leases::default(),
+            accounts: Accounts::default(),
             placements: 0.into(),
             news: News::default(),
             signals: Mutex::new(0),

@@ -268,6 +268,8 @@ impl Server<'_> {
                 }
                 direct::learn(&thread.deputy, &call, result);
                 procfs::note(thread, &call, result, &mut slot);
+                let (accounts, pid) = (&self.job.accounts, thread.deputy.pid);
+                accounts.add_to(pid, &call, result, slot.data());
                 result
             }
         };

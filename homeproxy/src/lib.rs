@@ -40,6 +40,7 @@
 //! | `mapped.rs` | files that guests have mapped, and the leases on them |
 //! | `limits.rs` | resource limits that serving guests needs |
 
+mod accounts;
 mod arriving;
 mod best;
 mod bodies;

@@ -92,6 +92,7 @@ fn describe(job: &Job, seen: &Seen, away: &HashMap<i32, Usage>, uptime: f64) -> 
     );
     let calls = seen.deputy.as_ref();
     let calls = calls.map_or(0, |deputy| deputy.calls.load(Ordering::Relaxed));
+    let left = job.accounts.elsewhere(pid).total_ns() as f64 / 1e9;
     let abroad = there.filter(|_| seen.deputy.is_some());
     Some(Process {
         pid,
@@ -107,7 +108,7 @@ fn describe(job: &Job, seen: &Seen, away: &HashMap<i32, Usage>, uptime: f64) -> 
         moving: seen.is_moving,
         bound: seen.bound.is_some(),
         why: why.map(|why| cut(&why)),
-        cpu: home.cpu + abroad.map_or(0.0, |usage| usage.cpu),
+        cpu: home.cpu + abroad.map_or(0.0, |usage| usage.cpu) + left,
         cpu_there: there.map(|usage| usage.cpu),
         memory: there.map(|usage| usage.memory),
         calls,
@@ -139,7 +140,7 @@ fn why(job: &Job, seen: &Seen, refused: Option<&str>) -> Option<String> {
     if capture::has_lost_leader(seen.pid) {
         return Some("its leading thread has ended".to_owned());
     }
-    match capture::may_leave(seen.pid) {
+    match capture::may_leave(seen.pid, job.accounts.counts(seen.pid)) {
         Err(ImageError::Stays { reason, .. }) => Some(reason),
         _ => refused.map(str::to_owned),
     }

@@ -14,6 +14,8 @@ pub(crate) struct Circumstances {
     pub(crate) waits_at_home: bool,
     /// It is about to run, or in a call that is on its way between here and its host.
     pub(crate) runs: bool,
+    /// CPU time of nodes that it has left, in ticks: its own, user and system, and its children's.
+    pub(crate) elsewhere: [u64; 4],
 }
 
 /// Fields of `/proc/PID/stat` (proc_pid_stat(5), counted from 1) that are the
@@ -25,6 +27,8 @@ const BODYS_FIELDS: [usize; 22] = [
 const FIELDS_MIN: usize = 51;
 /// Fields that count at both ends: utime, stime.
 const BOTHS_FIELDS: [usize; 2] = [14, 15];
+/// Fields that count on all nodes: those, and cutime, cstime.
+const ALL_NODES_FIELDS: std::ops::RangeInclusive<usize> = 14..=17;
 /// USER_HZ, the same on all x86-64 kernels.
 pub(crate) const TICKS_PER_SECOND: f64 = 100.0;
 const STATE: usize = 3;
@@ -154,11 +158,16 @@ pub(crate) fn stat(deputy: &str, body: Option<&str>, known: Circumstances) -> St
     for (index, own) in home.iter().enumerate().skip(STATE) {
         let theirs = away.as_ref().and_then(|away| away.get(index));
         out.push(' ');
+        if ALL_NODES_FIELDS.contains(&(index + 1)) {
+            let there = theirs.filter(|_| BOTHS_FIELDS.contains(&(index + 1)));
+            let there = there.map_or(0, |theirs| number(theirs));
+            let left = known.elsewhere[index + 1 - ALL_NODES_FIELDS.start()];
+            let all = number(own).saturating_add(there).saturating_add(left);
+            out.push_str(&all.to_string());
+            continue;
+        }
         match (index + 1, theirs) {
             (field, Some(theirs)) if BODYS_FIELDS.contains(&field) => out.push_str(theirs),
-            (field, Some(theirs)) if BOTHS_FIELDS.contains(&field) => {
-                out.push_str(&(number(own) + number(theirs)).to_string())
-            }
             _ => out.push_str(own),
         }
     }
@@ -231,6 +240,12 @@ mod tests {
             "77 (a) b) ( c) S 1 2 3 4 5 6 200 101 202 103 11 22 30 31 19 -1 5 0 \
              999 8192 50 111 81 82 83 84 85 86 87 88 89 1 0 0 17 3 0 0 0 0 0 91 92 93 94 95 96 97 0\n"
         );
+        let moved = Circumstances {
+            elsewhere: [1000, 2000, 3000, 4000],
+            ..Circumstances::default()
+        };
+        let merged = stat(DEPUTY_STAT, Some(BODY_STAT), moved);
+        assert!(merged.contains(" 103 1011 2022 3030 4031 19 "), "{merged}");
         let alone = stat(DEPUTY_STAT, None, Circumstances::default());
         assert_eq!(alone, DEPUTY_STAT.replace(") t ", ") S "));
         assert_eq!(stat("nonsense", None, Circumstances::default()), "nonsense");

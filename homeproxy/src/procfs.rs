@@ -365,6 +365,10 @@ impl Open {
                 // Its body is not there yet, or any more.
                 false => answer.errno == libc::ESRCH,
             },
+            elsewhere: {
+                let thread = self.named.of_thread.then_some(self.named.tid);
+                job.accounts.in_ticks(self.subject.deputy.pid, thread)
+            },
         };
         let body = asked.filter(|(answer, _)| answer.errno == 0);
         let body = body.map(|(_, text)| String::from_utf8_lossy(&text).into_owned());

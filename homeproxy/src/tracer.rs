@@ -5,6 +5,7 @@
 //! body; what the body does with them comes back as an order.
 
 mod arriving;
+mod counting;
 mod departing;
 mod ending;
 mod exiting;
@@ -41,7 +42,7 @@ use exiting::Held;
 use moving::Done;
 use returning::{Expected, Signals};
 
-const HOME_OPTIONS: i32 = options::NEWBORN | options::EXEC;
+const HOME_OPTIONS: i32 = options::NEWBORN | options::EXEC | options::SECCOMP;
 const ERESTARTSYS: i64 = -512;
 const ERESTARTNOINTR: i64 = -513;
 const ERESTARTNOHAND: i64 = -514;
@@ -100,6 +101,8 @@ pub(crate) struct Tracer {
     depart_later: HashMap<i32, Arc<Host>>,
     /// Those who wait for a process to have moved.
     movers: HashMap<i32, Vec<Done>>,
+    /// Threads at home that are in a call that tells CPU time.
+    counting: HashSet<i32>,
     /// Threads that make an interrupted call again.
     shortenings: Shortenings,
     /// How often all processes are moved, and when next.
@@ -138,6 +141,7 @@ impl Tracer {
             arriving: HashMap::new(),
             depart_later: HashMap::new(),
             movers: HashMap::new(),
+            counting: HashSet::new(),
             shortenings: Shortenings::new(|_| true),
             shuffle: setup.shuffle_ms.map(|ms| {
                 let interval = Duration::from_millis(ms);
@@ -269,6 +273,10 @@ impl Tracer {
                 event: libc::PTRACE_EVENT_EXIT,
                 ..
             } => self.exiting(tid),
+            Change::Event {
+                event: libc::PTRACE_EVENT_SECCOMP,
+                ..
+            } => self.stopped_by_filter(tid),
             Change::Event { .. } => ptrace::resume(tid, 0),
         };
         if let Err(error) = result {
@@ -281,12 +289,14 @@ impl Tracer {
     fn ended(&mut self, tid: i32, status: i32) {
         self.early.remove(&tid);
         self.shortenings.forget(tid);
+        self.counting.remove(&tid);
         let Some(tracee) = self.tracees.remove(&tid) else {
             return;
         };
         if tracee.pid == tid {
             self.kept_details.retain(|(pid, _), _| *pid != tid);
             self.job.mapped.release_of(tid);
+            self.job.accounts.ended(tid);
             self.job.journal.ended(tid, status);
             self.expected.remove(&tid);
             self.departing.remove(&tid);
@@ -388,6 +398,7 @@ impl Tracer {
 
     fn journal_birth(&self, child: i32, parent: i32, node: u32) {
         let parent = self.tracees.get(&parent).map_or(parent, |t| t.pid);
+        self.job.accounts.born(child, parent);
         self.job.journal.born(child, Some(parent), node);
     }
 
@@ -542,8 +553,20 @@ impl Tracer {
         }
     }
 
+    /// A process at home is about to hear of the end of a child, which may have been elsewhere.
+    fn child_details(&self, tid: i32) -> Result<()> {
+        let mut info = ptrace::signal_info(tid)?;
+        match self.job.accounts.add_to_details(&mut info) {
+            true => ptrace::set_signal_info(tid, &info),
+            false => Ok(()),
+        }
+    }
+
     /// About to receive a signal.
     fn signal(&mut self, tid: i32, signal: i32) -> Result<()> {
+        if self.counting.remove(&tid) && signal == libc::SIGTRAP {
+            return self.has_asked(tid);
+        }
         if signal == libc::SIGTRAP && self.shortenings.stopped(tid)? {
             return Ok(());
         }
@@ -553,6 +576,9 @@ impl Tracer {
             return ptrace::resume(tid, signal);
         };
         let Some(thread) = &tracee.thread else {
+            if signal == libc::SIGCHLD {
+                self.child_details(tid)?;
+            }
             return ptrace::resume(tid, signal);
         };
         if let Some(expected) = self.expected.get_mut(&tracee.pid) {
@@ -564,7 +590,8 @@ impl Tracer {
             }
             expected.continued_by(signal);
         }
-        let info = ptrace::signal_info(tid)?;
+        let mut info = ptrace::signal_info(tid)?;
+        self.job.accounts.add_to_details(&mut info);
         let own = tracee.own_signal.take_if(|own| *own == signal).is_some();
         if own || signal == libc::SIGSTOP || is_own_fault(signal, &info) {
             return ptrace::resume(tid, signal);

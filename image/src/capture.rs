@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use sys::ptrace::{self, Registers};
 use sys::vm;
 
+use crate::cpu_time::{self, CpuTime};
 use crate::files::{Digests, FileIdentity, device_of};
 use crate::inject::{Injector, Loan};
 use crate::maps::{self, Line};
@@ -14,6 +15,7 @@ use crate::schema::{
     Backing, Image, MmFields, PAGE_BYTES, PAGES_BYTES_MAX, PageRun, PendingSignal, SignalAction,
     Thread, VERSION,
 };
+use crate::settings::{OfMemory, OfThread};
 use crate::survey::{self, Survey};
 use crate::unfinished::{self, Unfinished};
 use crate::{ImageError, proc_file};
@@ -25,15 +27,15 @@ const AT_NULL: u64 = 0;
 /// Captures process `pid`, which is stopped by us right after an execve: one
 /// thread, no handlers, nothing registered with the kernel yet.
 ///
-/// Changes nothing in the process.
+/// Changes nothing in the process; so what it has used is not known yet. `is_counted` as that of [`may_leave`].
 ///
 /// # Errors
 /// [`ImageError::Stays`] with the reason why this program cannot run elsewhere.
-pub fn after_exec(pid: i32, digests: &Digests) -> Result<Image, ImageError> {
+pub fn after_exec(pid: i32, digests: &Digests, is_counted: bool) -> Result<Image, ImageError> {
     let step = |doing| ImageError::step(doing, pid);
     let status = proc_file(pid, "status").map_err(step("read the status"))?;
     let status = String::from_utf8_lossy(&status);
-    refuse_foreign(pid, &status)?;
+    refuse_foreign(pid, &status, is_counted)?;
     let regs = ptrace::registers(pid).map_err(step("read the registers"))?;
     let lines = maps::read(pid).map_err(step("read the mappings"))?;
     let mut image = empty(pid, pid)?;
@@ -47,6 +49,8 @@ pub fn after_exec(pid: i32, digests: &Digests) -> Result<Image, ImageError> {
         rseq: (0, 0, 0),
         robust_list: (0, 0),
         clear_tid: 0,
+        spent: CpuTime::default(),
+        settings: OfThread::default(),
         unfinished: None,
     });
     let mut surroundings = Surroundings {
@@ -217,6 +221,8 @@ fn capture_thread(thread: &StoppedThread, injector: &mut Injector) -> std::io::R
         rseq: (rseq.address, rseq.bytes, rseq.signature),
         robust_list: ptrace::robust_list(tid)?,
         clear_tid,
+        spent: cpu_time::ask(injector, libc::RUSAGE_THREAD)?,
+        settings: OfThread::ask(injector)?,
         unfinished: thread
             .unfinished
             .filter(|unfinished| unfinished::is_about_to_call(&regs, unfinished.nr)),
@@ -247,6 +253,8 @@ fn leave_critical_section(tid: i32, rseq: u64, regs: &mut Registers) -> std::io:
 /// What the leader tells of the process.
 fn capture_process(image: &mut Image, status: &str, leader: &mut Injector) -> std::io::Result<()> {
     image.mm.brk = leader.call(libc::SYS_brk, &[0])? as u64;
+    image.spent = cpu_time::ask(leader, libc::RUSAGE_SELF)?;
+    image.settings = OfMemory::ask(leader)?;
     let set = |name| {
         status_field(status, name)
             .and_then(|hex| u64::from_str_radix(hex, 16).ok())
@@ -275,6 +283,9 @@ fn empty(pid: i32, at_home: i32) -> Result<Image, ImageError> {
         limits: crate::limits::of(pid).map_err(step("read the limits"))?,
         departure: 0,
         placement: 0,
+        spent: CpuTime::default(),
+        settings: OfMemory::default(),
+        asks_cpu_time: false,
         threads: Vec::new(),
         held: 0,
         pending: Vec::new(),
@@ -328,17 +339,18 @@ pub fn has_lost_leader(pid: i32) -> bool {
     state.is_some_and(|rest| rest.starts_with(b" Z"))
 }
 
-/// Whether process `pid` may leave home at all.
+/// Whether process `pid` may leave home at all. `is_counted`: it has the filter of
+/// [`Returning::count`](crate::restore::Returning::count).
 ///
 /// # Errors
 /// [`ImageError::Stays`] with the reason why not.
-pub fn may_leave(pid: i32) -> Result<(), ImageError> {
+pub fn may_leave(pid: i32, is_counted: bool) -> Result<(), ImageError> {
     let status = proc_file(pid, "status").map_err(ImageError::step("read the status", pid))?;
-    refuse_foreign(pid, &String::from_utf8_lossy(&status))
+    refuse_foreign(pid, &String::from_utf8_lossy(&status), is_counted)
 }
 
 /// Programs that must stay: other ABIs, gained privileges, own filters.
-fn refuse_foreign(pid: i32, status: &str) -> Result<(), ImageError> {
+fn refuse_foreign(pid: i32, status: &str, is_counted: bool) -> Result<(), ImageError> {
     let stays = |reason: &str| ImageError::Stays {
         pid,
         reason: reason.to_owned(),
@@ -380,7 +392,9 @@ fn refuse_foreign(pid: i32, status: &str) -> Result<(), ImageError> {
     if user(&pid.to_string()).ok() != user("self").ok() {
         return Err(stays("it is in a user namespace of its own"));
     }
-    if status_field(status, "Seccomp:").is_some_and(|mode| mode != "0") {
+    let filtered = status_field(status, "Seccomp:").is_some_and(|mode| mode != "0");
+    let is_ours = is_counted && status_field(status, "Seccomp_filters:") == Some("1");
+    if filtered && !is_ours {
         return Err(stays("it runs under a seccomp filter of its own"));
     }
     Ok(())

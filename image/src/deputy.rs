@@ -10,11 +10,12 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use sys::limits::{self, Raised, UNLIMITED};
-use sys::pidfd;
 use sys::ptrace::{self, Change, Registers};
 use sys::window::{Call, Geometry, Slot, Window};
+use sys::{pidfd, stub};
 
 use crate::ImageError;
+use crate::cpu_time::{self, CpuTime};
 use crate::inject::{Injector, Loan};
 use crate::pending::{forgotten, queue, take_all};
 use crate::remake::{LOWEST, Maker, TASK_END};
@@ -53,6 +54,8 @@ pub struct Deputised {
     pub slot: Slot,
     /// Signals that arrived meanwhile, to be treated as if they came now.
     pub signals: Vec<i32>,
+    /// CPU time of the process and of its only thread.
+    pub spent: [CpuTime; 2],
 }
 
 /// Turns process `pid`, captured as `image` and stopped right after an execve,
@@ -87,6 +90,7 @@ pub fn deputise(pid: i32, image: &Image) -> Result<Deputised, ImageError> {
     let mut slot = window
         .take_slot()
         .ok_or_else(|| ImageError::Refused("a new window without a free slot".into()))?;
+    let spent = ask_cpu_time(pid, address, &slot, &mut signals)?;
     let mut regs = old;
     point_at_slot(&mut regs, address, address + slot.offset());
     ptrace::set_registers(pid, &regs).map_err(step("point the thread at the stub"))?;
@@ -99,7 +103,30 @@ pub fn deputise(pid: i32, image: &Image) -> Result<Deputised, ImageError> {
         address,
         slot,
         signals,
+        spent,
     })
+}
+
+/// What process `pid`, stopped and with all signals blocked, and its only thread have used. It asks by
+/// means of the window at `address`.
+fn ask_cpu_time(
+    pid: i32,
+    address: u64,
+    slot: &Slot,
+    signals: &mut Vec<i32>,
+) -> Result<[CpuTime; 2], ImageError> {
+    let step = |doing| ImageError::step(doing, pid);
+    let loan = Loan {
+        instruction: address + stub::calling_offset() - 2,
+        scratch: address + slot.data_offset(),
+    };
+    let mut injector = Injector::begin(pid, loan).map_err(step("take over the thread"))?;
+    let process = cpu_time::ask(&mut injector, libc::RUSAGE_SELF);
+    let thread = cpu_time::ask(&mut injector, libc::RUSAGE_THREAD);
+    let asked = process.and_then(|process| Ok([process, thread?]));
+    let asked = asked.map_err(injector.step("ask for the CPU time"))?;
+    signals.extend(injector.end().map_err(step("let go of the thread"))?);
+    Ok(asked)
 }
 
 /// A window of a deputy.

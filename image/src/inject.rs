@@ -124,6 +124,14 @@ impl Injector {
         loop {
             ptrace::step(self.tid)?;
             match ptrace::wait(self.tid, false)? {
+                // Before the call.
+                Some((
+                    _,
+                    Change::Event {
+                        event: libc::PTRACE_EVENT_SECCOMP,
+                        ..
+                    },
+                )) => continue,
                 Some((_, Change::Signal(libc::SIGTRAP) | Change::Event { .. })) | None => {}
                 Some((_, Change::Signal(signal))) => self.taken.push(signal),
                 Some((_, change @ (Change::Exited(_) | Change::Killed { .. }))) => {

@@ -5,6 +5,7 @@
 //! the stub of another node. All of it runs on the tracer's thread.
 
 pub mod capture;
+pub mod cpu_time;
 pub mod cut;
 pub mod deputy;
 pub mod files;
@@ -18,6 +19,7 @@ pub mod rebuild;
 mod remake;
 pub mod restore;
 pub mod schema;
+pub mod settings;
 pub mod socket_limit;
 mod survey;
 pub mod unfinished;

@@ -536,6 +536,7 @@ fn set_process_state(leader: &mut Maker<'_>, image: &Image) -> Result<(), ImageE
     // No descriptors, and no way to gain any rights.
     let args = [0, u64::from(u32::MAX), 0];
     leader.add(libc::SYS_close_range, &args, "close descriptors");
+    image.settings.set(leader)?;
     let args = [libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0];
     leader.add(libc::SYS_prctl, &args, "forbid new privileges");
     leader.run()

@@ -384,6 +384,7 @@ impl<'a> Maker<'a> {
             let args = [address, u64::from(bytes), 0, u64::from(signature)];
             self.add(libc::SYS_rseq, &args, "register restartable sequences");
         }
+        thread.settings.add_to(self);
         self.run()
     }
 

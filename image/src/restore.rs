@@ -227,6 +227,49 @@ impl Returning<'_> {
         let _ = self.queue_signals(&waiting);
     }
 
+    /// From now on the process, and what it makes, stops where it asks for CPU time: `filter` is that of
+    /// [`sys::seccomp::counting`].
+    ///
+    /// # Errors
+    /// The kernel refuses; all is as before.
+    pub fn count(&mut self, filter: &[[u8; 8]]) -> Result<(), ImageError> {
+        /// Of seccomp(2): SET_MODE_FILTER; TSYNC and TSYNC_ESRCH.
+        const FILTER: u64 = 1;
+        const ALL_THREADS: u64 = 1 | 16;
+        let Some(leader) = self.threads.first_mut() else {
+            return Err(ImageError::Refused("a process without threads".into()));
+        };
+        let mut maker = Maker::new(leader.tid, leader.place, leader.slot);
+        let at = maker.data_address();
+        let data = maker.slot.data();
+        // struct sock_fprog, and behind it the program.
+        data[..8].copy_from_slice(&(filter.len() as u64).to_ne_bytes());
+        data[8..16].copy_from_slice(&(at + 16).to_ne_bytes());
+        let program = filter.as_flattened();
+        data[16..16 + program.len()].copy_from_slice(program);
+        let install = |maker: &mut Maker<'_>| {
+            maker.add(
+                libc::SYS_seccomp,
+                &[FILTER, ALL_THREADS, at],
+                "install a filter",
+            );
+            maker.run()
+        };
+        match install(&mut maker) {
+            Err(ImageError::Step { source, .. }) if source.raw_os_error() == Some(libc::EACCES) => {
+                // Without privileges; it could gain none before either, since it is traced.
+                let no_new = libc::PR_SET_NO_NEW_PRIVS as u64;
+                maker.add(
+                    libc::SYS_prctl,
+                    &[no_new, 1, 0, 0, 0],
+                    "give up new privileges",
+                );
+                install(&mut maker)
+            }
+            done => done,
+        }
+    }
+
     /// The last step: stops the threads, removes the windows, loads registers
     /// and masks. The threads are stopped then; when they are resumed, the
     /// process goes on. Returns stop signals that came meanwhile, to be sent again.

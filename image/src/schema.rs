@@ -3,11 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ImageError;
+use crate::cpu_time::CpuTime;
 use crate::files::FileIdentity;
+use crate::settings::{OfMemory, OfThread};
 use crate::unfinished::Unfinished;
 
 /// Version of the image's layout; another one is refused.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 /// Most bytes an encoded image may have, its pages apart.
 pub const IMAGE_BYTES_MAX: usize = 16 << 20;
 /// Most bytes of pages that come with an image.
@@ -46,6 +48,13 @@ pub struct Image {
     pub departure: u64,
     /// Number of this way to a host: no other of the job has it.
     pub placement: u64,
+    /// CPU time: on the way to a host, what it has used before; on the way home, what it has used
+    /// on that host.
+    pub spent: CpuTime,
+    /// What the program has set of its memory.
+    pub settings: OfMemory,
+    /// On the way home: it has asked on that host what it has used, or may have.
+    pub asks_cpu_time: bool,
     /// Threads; the leader first.
     pub threads: Vec<Thread>,
     /// Signals that wait at home until the body takes them: bit n-1 for signal n.
@@ -184,6 +193,10 @@ pub struct Thread {
     pub robust_list: (u64, u64),
     /// Word cleared and woken when the thread ends, set_tid_address(2).
     pub clear_tid: u64,
+    /// CPU time, as [`Image::spent`].
+    pub spent: CpuTime,
+    /// What the program has set of it.
+    pub settings: OfThread,
     /// The wait in which it was interrupted.
     pub unfinished: Option<Unfinished>,
 }
@@ -354,6 +367,8 @@ mod tests {
             rseq: (0, 0, 0),
             robust_list: (0, 0),
             clear_tid: 0,
+            spent: CpuTime::default(),
+            settings: OfThread::default(),
             unfinished: None,
         };
         Image {
@@ -371,6 +386,9 @@ mod tests {
             limits: Vec::new(),
             departure: 0,
             placement: 0,
+            spent: CpuTime::default(),
+            settings: OfMemory::default(),
+            asks_cpu_time: false,
             threads: vec![thread],
             held: 0,
             pending: Vec::new(),

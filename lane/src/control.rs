@@ -239,6 +239,16 @@ pub enum ToHome {
         /// Why, in words for the user.
         reason: String,
     },
+    /// A body has ended, and has used this CPU time since it came. Told before its end, and if the
+    /// process goes on since it has executed a program.
+    Used {
+        /// The process.
+        pid: i32,
+        /// In user mode.
+        user_ns: u64,
+        /// In the kernel.
+        system_ns: u64,
+    },
 }
 
 /// Latencies of one system call, as a histogram.

@@ -63,6 +63,11 @@ fn to_home() -> impl Strategy<Value = ToHome> {
         (int(), ".*").prop_map(|(pid, text)| ToHome::Say { pid, text }),
         (int(), ".*").prop_map(|(pid, reason)| ToHome::AskReturn { pid, reason }),
         (int(), ".*").prop_map(|(pid, reason)| ToHome::Remains { pid, reason }),
+        (int(), any::<(u64, u64)>()).prop_map(|(pid, (user_ns, system_ns))| ToHome::Used {
+            pid,
+            user_ns,
+            system_ns
+        }),
         (
             int(),
             prop::collection::vec(latencies(), 0..4),
@@ -248,6 +253,16 @@ fn numbers_of_messages_do_not_change() {
         },
         ToHome::Recalled { stream: 0 },
         ToHome::ReadOver { pid, stream: 0 },
+        ToHome::Starved {
+            pid,
+            departure: 0,
+            reason: String::new(),
+        },
+        ToHome::Used {
+            pid,
+            user_ns: 0,
+            system_ns: 0,
+        },
     ];
     for (number, message) in to_host.iter().enumerate() {
         assert_eq!(usize::from(encoded(message)[0]), number);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use image::cpu_time::CpuTime;
 use image::unfinished::Unfinished;
 use lane::control::MORE_SIGNALS;
 use sys::ptrace::SignalInfo;
@@ -17,6 +18,9 @@ use crate::pool::Pool;
 use crate::readahead::Descriptors;
 use crate::signals;
 use crate::stats::Calls;
+
+/// From so much CPU time on a program is taken to have read a clock that it may have read unseen.
+const UNSEEN_NS: u64 = 100_000_000;
 
 /// What a signal does, as far as we must know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -125,6 +129,12 @@ pub(crate) struct Process {
     pub(crate) pages: Arc<Pages>,
     /// Its descriptors, as far as files are read ahead.
     pub(crate) ahead: Arc<Descriptors>,
+    /// CPU time that it had used when it came.
+    pub(crate) spent: CpuTime,
+    /// All that it asks for its CPU time is seen: else clocks are read unseen.
+    pub(crate) is_counted: bool,
+    /// It has asked for its CPU time.
+    pub(crate) asks_cpu_time: AtomicBool,
 }
 
 /// Threads that are in execve. Signals wait for what comes of it, as natively: what is sent into the
@@ -166,7 +176,16 @@ impl Process {
             calls: stats.then(Mutex::default),
             pages: Arc::default(),
             ahead: Arc::default(),
+            spent: CpuTime::default(),
+            is_counted: false,
+            asks_cpu_time: AtomicBool::new(false),
         }
+    }
+
+    /// Whether it may know what CPU time it has used, having used `spent` here.
+    pub(crate) fn asks_cpu_time(&self, spent: CpuTime) -> bool {
+        let unseen = !self.is_counted && spent.total_ns() >= UNSEEN_NS;
+        unseen || self.asks_cpu_time.load(Ordering::SeqCst)
     }
 
     /// Signal number `seq` from home has been sent into the body.
@@ -282,6 +301,8 @@ pub(crate) struct Thread {
     pub(crate) state: Mutex<CallState>,
     /// Signals that came between home's fork and the body's.
     pub(crate) held_back: Mutex<Vec<Sent>>,
+    /// CPU time that it had used when it came.
+    pub(crate) spent: CpuTime,
     memory_files: MemoryFiles,
 }
 
@@ -294,6 +315,7 @@ impl Thread {
             link: Mutex::new(link),
             state: Mutex::new(CallState::default()),
             held_back: Mutex::new(Vec::new()),
+            spent: CpuTime::default(),
             memory_files: MemoryFiles::default(),
         }
     }

@@ -8,6 +8,7 @@ use abi::row::Route;
 use abi::{filter, row};
 use anyhow::Context;
 use image::ImageError;
+use image::cpu_time::{self, CpuTime, Elsewhere, TICK_NS};
 use image::deputy::CHILD_FLAGS;
 use image::postcopy::filler::Filler;
 use image::rebuild::{self, Ground, Init};
@@ -39,6 +40,8 @@ pub(crate) struct Tracer {
     host: Arc<Host>,
     init: Init,
     filter: Vec<[u8; 8]>,
+    /// That of bodies which have used CPU time elsewhere.
+    counting_filter: Vec<[u8; 8]>,
     /// Births under way, by the parent's outer id.
     births: HashMap<i32, Birth>,
     /// Newborn children whose first stop is to come, with their parent's birth.
@@ -67,13 +70,16 @@ pub(crate) struct Tracer {
 impl Tracer {
     /// The calling thread must be the one that started `init`.
     pub(crate) fn new(host: Arc<Host>, init: Init) -> anyhow::Result<Tracer> {
-        let filter = assemble(&rules())
-            .map_err(anyhow::Error::msg)
-            .context("assemble the bodies' filter")?;
+        let filter = |trace_with: &[(u32, u32)]| {
+            assemble(&rules(trace_with))
+                .map_err(anyhow::Error::msg)
+                .context("assemble the bodies' filter")
+        };
         Ok(Tracer {
             host,
             init,
-            filter,
+            filter: filter(&[])?,
+            counting_filter: filter(&filter::CPU_TIME_CALLS)?,
             births: HashMap::new(),
             newborn: HashMap::new(),
             early: HashSet::new(),
@@ -91,12 +97,15 @@ impl Tracer {
     /// Traces until home is gone or says so. Bodies still there end with init.
     pub(crate) fn run(mut self) {
         loop {
-            while let Ok(Some((outer, change))) = ptrace::wait(-1, true) {
+            while let Ok(Some((outer, change, used_us))) = ptrace::wait_counting(-1, true) {
                 if outer == self.init.pid
                     && matches!(change, Change::Exited(_) | Change::Killed { .. })
                 {
                     tracing::error!("the init of the guests' namespaces has ended: {change:?}");
                     return;
+                }
+                if matches!(change, Change::Exited(_) | Change::Killed { .. }) {
+                    self.has_used(outer, CpuTime::from_us(used_us));
                 }
                 self.handle(outer, change);
             }
@@ -146,7 +155,7 @@ impl Tracer {
             Change::Event {
                 event: libc::PTRACE_EVENT_SECCOMP,
                 ..
-            } => self.asked_for_birth(outer),
+            } => self.stopped_by_filter(outer),
             Change::Event {
                 event: libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE,
                 ..
@@ -156,6 +165,58 @@ impl Tracer {
         if let Err(error) = result {
             tracing::debug!("thread {outer} at {change:?}: {error}");
         }
+    }
+
+    /// A thread stands at a call that the filter does not let pass.
+    fn stopped_by_filter(&mut self, outer: i32) -> Result<()> {
+        let regs = ptrace::registers(outer)?;
+        match self.host.thread(outer) {
+            Some(thread) if cpu_time::is_read_by(regs.orig_rax) => {
+                self.read_cpu_time(outer, &thread)
+            }
+            _ => self.asked_for_birth(outer),
+        }
+    }
+
+    /// A thread asks for its CPU time.
+    fn read_cpu_time(&mut self, outer: i32, thread: &Thread) -> Result<()> {
+        thread.process.asks_cpu_time.store(true, Ordering::SeqCst);
+        let elsewhere = Elsewhere {
+            process: thread.process.spent,
+            thread: thread.spent,
+            ..Elsewhere::default()
+        };
+        if let Some(end) = cpu_time::read_by(outer, &elsewhere)? {
+            self.handle(outer, end);
+            return Ok(());
+        }
+        self.remind(outer);
+        ptrace::resume(outer, 0)
+    }
+
+    /// A body is about to be told as ended that has used this.
+    fn has_used(&mut self, outer: i32, used: CpuTime) {
+        let Some(process) = self.leaders.get(&outer) else {
+            return;
+        };
+        let pid = process.pid;
+        if let Some(arrival) = self.arrivals.get_mut(&pid) {
+            // Home did not know that when it captured the program.
+            let image = &mut arrival.image;
+            image.spent = image.spent.plus(used);
+            for thread in &mut image.threads {
+                // Most programs had one thread.
+                thread.spent = thread.spent.plus(used);
+            }
+        } else if process.silent.load(Ordering::SeqCst) {
+            // It has left, and its image tells.
+            return;
+        }
+        self.host.tell_home(&ToHome::Used {
+            pid,
+            user_ns: used.user_ns,
+            system_ns: used.system_ns,
+        });
     }
 
     /// A thread, or the process whose leader it is, has ended and is reaped.
@@ -236,11 +297,16 @@ impl Tracer {
             links,
         } = *arrival;
         let pid = image.pid;
+        // Right after an execve it is a moment at home, which no program looks for.
+        let counts = image.departure != 0 || image.spent.total_ns() >= TICK_NS;
         let made = lane::fault::point("rebuild")
             .map_err(ImageError::step("make a body", pid))
             .and_then(|()| {
                 let ground = Ground {
-                    filter: &self.filter,
+                    filter: match counts {
+                        true => &self.counting_filter,
+                        false => &self.filter,
+                    },
                     userfaults: self.host.userfaults.as_ref(),
                 };
                 rebuild::rebuild(&mut self.init, &image, &pages, &files, ground)
@@ -257,6 +323,12 @@ impl Tracer {
                     self.host.stats,
                 );
                 process.held = image.held.into();
+                let spent = |spent: CpuTime| match counts {
+                    true => spent,
+                    false => CpuTime::default(),
+                };
+                process.spent = spent(image.spent);
+                process.is_counted = counts;
                 if image.departure != 0 {
                     process.pages = Arc::new(Pages::coming());
                 }
@@ -264,7 +336,8 @@ impl Tracer {
                 self.leaders.insert(body.pid, Arc::clone(&process));
                 for (index, link) in links.into_iter().enumerate() {
                     let (outer, tid) = body.threads[index];
-                    let thread = Thread::new(tid, outer, Arc::clone(&process), Some(link));
+                    let mut thread = Thread::new(tid, outer, Arc::clone(&process), Some(link));
+                    thread.spent = spent(image.threads[index].spent);
                     let unfinished = image.threads[index].unfinished;
                     lock(&thread.state).arrived =
                         unfinished.filter(|call| !is_executed_here(call.nr));
@@ -465,10 +538,11 @@ fn dispositions(actions: &[SignalAction]) -> Dispositions {
 }
 
 /// The table's filter rules in the assembler's terms.
-fn rules() -> Rules {
+fn rules(trace_with: &[(u32, u32)]) -> Rules {
     let mut rules = Rules {
         allow: Vec::new(),
         trace: Vec::new(),
+        trace_with: trace_with.to_vec(),
     };
     for rule in filter::rules() {
         let conditions = rule

@@ -60,14 +60,27 @@ pub const EVENT_STOP: i32 = 128;
 ///
 /// `None`: nothing to report yet (only with `nohang`). `ECHILD`: nobody left.
 pub fn wait(pid: i32, nohang: bool) -> io::Result<Option<(i32, Change)>> {
+    Ok(wait_counting(pid, nohang)?.map(|(pid, change, _)| (pid, change)))
+}
+
+/// As [`wait`], with the CPU time that the process has used, in microseconds of user and system: all of
+/// it where this is the end of a leading thread.
+pub fn wait_counting(pid: i32, nohang: bool) -> io::Result<Option<(i32, Change, [u64; 2])>> {
     let mut status = 0;
     let flags = libc::__WALL | if nohang { libc::WNOHANG } else { 0 };
     loop {
-        // SAFETY: `status` is a live local.
-        let got = unsafe { libc::waitpid(pid, &mut status, flags) };
+        let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+        // SAFETY: `status` and `usage` are live locals.
+        let got = unsafe { libc::wait4(pid, &mut status, flags, usage.as_mut_ptr()) };
+        // SAFETY: zeros are a valid value, and so is what the kernel writes.
+        let usage = unsafe { usage.assume_init() };
         match crate::check(i64::from(got)) {
             Ok(0) => return Ok(None),
-            Ok(pid) => return Ok(Some((pid as i32, decode(status)))),
+            Ok(pid) => {
+                let us = |t: libc::timeval| t.tv_sec as u64 * 1_000_000 + t.tv_usec as u64;
+                let used = [us(usage.ru_utime), us(usage.ru_stime)];
+                return Ok(Some((pid as i32, decode(status), used)));
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

@@ -34,11 +34,15 @@ pub struct Rules {
     pub allow: Vec<(u32, Vec<Condition>)>,
     /// Stop for the tracer.
     pub trace: Vec<u32>,
+    /// Stop for the tracer with this in the lower half of argument 0.
+    pub trace_with: Vec<(u32, u32)>,
 }
 
 const PLACEHOLDER: u16 = 0x7a7a;
 const X32_BIT: u32 = 0x4000_0000;
 const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+/// Where the lower half of argument 0 lies in `struct seccomp_data`.
+const FIRST_ARGUMENT: u32 = 16;
 const LOAD: u16 = 0x20;
 const JUMP_EQUAL: u16 = 0x15;
 const JUMP_NOT_LESS: u16 = 0x35;
@@ -79,6 +83,13 @@ pub fn assemble(rules: &Rules) -> Result<Vec<[u8; 8]>, String> {
         all.push(op(JUMP_EQUAL, 0, 1, *nr));
         all.push(op(RETURN, 0, 0, libc::SECCOMP_RET_TRACE));
     }
+    for (nr, value) in &rules.trace_with {
+        all.push(op(JUMP_EQUAL, 0, 4, *nr));
+        all.push(op(LOAD, 0, 0, FIRST_ARGUMENT));
+        all.push(op(JUMP_EQUAL, 0, 1, *value));
+        all.push(op(RETURN, 0, 0, libc::SECCOMP_RET_TRACE));
+        all.push(op(LOAD, 0, 0, 0));
+    }
     let rewritten = libc::SECCOMP_RET_TRACE | u32::from(PLACEHOLDER);
     all.extend(program.into_iter().map(|mut i| {
         if i.code == RETURN && i.k == rewritten {
@@ -89,17 +100,59 @@ pub fn assemble(rules: &Rules) -> Result<Vec<[u8; 8]>, String> {
     if all.len() > 4096 {
         return Err(format!("{} instructions, the kernel takes 4096", all.len()));
     }
-    Ok(all
-        .iter()
-        .map(|i| {
-            let mut bytes = [0; 8];
-            bytes[..2].copy_from_slice(&i.code.to_ne_bytes());
-            bytes[2] = i.jt;
-            bytes[3] = i.jf;
-            bytes[4..].copy_from_slice(&i.k.to_ne_bytes());
-            bytes
-        })
-        .collect())
+    Ok(all.into_iter().map(bytes_of).collect())
+}
+
+/// Bits of `SECCOMP_RET_DATA` by which the stops of [`counting`] are told from those of others.
+pub const COUNTING_MARK: u16 = 0x6e6f;
+
+/// A filter by which a process that a tracer watches stops where it asks for CPU time, marked with
+/// [`COUNTING_MARK`]. All else is as without it.
+pub fn counting() -> Vec<[u8; 8]> {
+    const UPPER_HALF: u32 = 4;
+    let stop = libc::SECCOMP_RET_TRACE | u32::from(COUNTING_MARK);
+    let mut all = vec![
+        op(LOAD, 0, 0, 4),
+        op(JUMP_EQUAL, 1, 0, AUDIT_ARCH_X86_64),
+        op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+        op(LOAD, 0, 0, 0),
+    ];
+    for nr in [libc::SYS_getrusage, libc::SYS_times] {
+        all.push(op(JUMP_EQUAL, 0, 1, nr as u32));
+        all.push(op(RETURN, 0, 0, stop));
+    }
+    for clock in [
+        libc::CLOCK_PROCESS_CPUTIME_ID,
+        libc::CLOCK_THREAD_CPUTIME_ID,
+    ] {
+        all.push(op(JUMP_EQUAL, 0, 4, libc::SYS_clock_gettime as u32));
+        all.push(op(LOAD, 0, 0, FIRST_ARGUMENT));
+        all.push(op(JUMP_EQUAL, 0, 1, clock as u32));
+        all.push(op(RETURN, 0, 0, stop));
+        all.push(op(LOAD, 0, 0, 0));
+    }
+    // Where they are to write what was used.
+    for (nr, argument) in [(libc::SYS_wait4, 3), (libc::SYS_waitid, 4)] {
+        let half = FIRST_ARGUMENT + 8 * argument;
+        all.push(op(JUMP_EQUAL, 0, 5, nr as u32));
+        all.push(op(LOAD, 0, 0, half));
+        all.push(op(JUMP_EQUAL, 0, 2, 0));
+        all.push(op(LOAD, 0, 0, half + UPPER_HALF));
+        all.push(op(JUMP_EQUAL, 1, 0, 0));
+        all.push(op(RETURN, 0, 0, stop));
+        all.push(op(LOAD, 0, 0, 0));
+    }
+    all.push(op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW));
+    all.into_iter().map(bytes_of).collect()
+}
+
+fn bytes_of(i: seccompiler::sock_filter) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    bytes[..2].copy_from_slice(&i.code.to_ne_bytes());
+    bytes[2] = i.jt;
+    bytes[3] = i.jf;
+    bytes[4..].copy_from_slice(&i.k.to_ne_bytes());
+    bytes
 }
 
 /// A filter that allows these calls, with a placeholder for all others.

@@ -79,14 +79,14 @@ macro_rules! guests {
 guests! {
     anywhere:
         ahead_position ahead_signals ahead_threads
-        clone_raw clone_shared daemon descriptors epoll_wait event_fds errors_descriptor errors_length
+        clone_raw clone_shared cpu_time daemon descriptors epoll_wait event_fds errors_descriptor errors_length
         errors_number errors_partial errors_path errors_pointer exec_arguments exec_errors
         exec_keeps exec_scripts exec_ways files_at files_basic files_big files_copy files_directory
         files_names files_special files_stat files_vectors files_xattr fork_memory fork_tree
         fork_wait futex_raw host_facts hostile ids_sessions inherited inotify ipc locks many_children masked_wait memory_changes memory_forks
         mmap_anonymous mmap_file moving_target names_of_bytes orphans pipe_basic pipe_large pipe_splice proc_self
         process_state registers rlimits rows_attributes rows_data rows_devices rows_gone rows_host rows_ids rows_ioctl rows_ipc
-        rows_keys rows_mounts rows_network rows_notify rows_paths rows_prctl rows_processes rows_sched rows_security rows_terminal signal_child signal_default
+        rows_keys rows_mounts rows_network rows_notify rows_paths rows_prctl rows_processes rows_sched rows_security rows_terminal settings signal_child signal_default
         signal_fault signal_fd signal_group
         signal_handler signal_mask signal_restart signal_siginfo signal_stack signal_storm
         socket_tcp socket_timeout socket_udp socket_unix spawn stack_growth static_libc static_pie static_raw stopped_waits

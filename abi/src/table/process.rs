@@ -4,6 +4,8 @@ use super::{both, bytes, counted_by, go_home, gone, here, home, special};
 use crate::row::Arg::*;
 use crate::row::{Row, Size};
 
+const CHILDS_RESOURCES: &str = "of the resources of a guest child, CPU time is what it has used on all \
+     nodes; the others are those of its deputy";
 const LIMIT: &str = "limits on memory and CPU time act in the body, the others at home";
 const PLACED: &str = "acts on the deputy: the home node's scheduler obeys it, the host's does not";
 const TRACED: &str = "brings the process home: it looks into another process";
@@ -27,7 +29,7 @@ pub(super) const ROWS: &[Row] = &[
         "wait4",
         // The status is written before the resources, which may have nowhere to go.
         &[Int32, InOutAny(bytes(4)), Int32, InOut(bytes(144))],
-        "the resources of a guest child are those its deputy used",
+        CHILDS_RESOURCES,
     ),
     both(97, "getrlimit", &[Int32, Out(bytes(16))], ""),
     go_home(101, "ptrace", &[Int, Int, Addr, Addr], TRACED),
@@ -130,7 +132,7 @@ pub(super) const ROWS: &[Row] = &[
         "waitid",
         // Some of its fields are written, also when there is nobody to wait for.
         &[Int32, Int32, InOutAny(bytes(128)), Int32, InOut(bytes(144))],
-        "the resources of a guest child are those its deputy used",
+        CHILDS_RESOURCES,
     ),
     home(251, "ioprio_set", &[Int32, Int32, Int32], ""),
     home(252, "ioprio_get", &[Int32, Int32], ""),

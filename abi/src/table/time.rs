@@ -5,9 +5,10 @@ use crate::row::Arg::*;
 use crate::row::Row;
 
 const ITIMER: crate::row::Size = bytes(32);
-const CPU_TIME: &str = "time used on earlier hosts is added by the handler";
-const CPU_CLOCK: &str = "clocks of CPU time count what was used on this host since the process came; \
-     clocks of other processes are asked at home";
+const CPU_TIME: &str = "what was used on other nodes is added; less than 10 ms before the program was \
+     executed is not; what children killed by SIGKILL have used is not always";
+const CPU_CLOCK: &str = "of the clocks of CPU time, CLOCK_PROCESS_CPUTIME_ID and CLOCK_THREAD_CPUTIME_ID \
+     count what was used on other nodes, too; those that name a process or thread count this node only";
 const ON_HOME: &str = "on a clock of CPU time it brings the process home, where it stays";
 
 pub(super) const ROWS: &[Row] = &[

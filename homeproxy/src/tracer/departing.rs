@@ -80,7 +80,7 @@ impl Tracer {
         if capture::has_lost_leader(pid) {
             return Err("its leading thread has ended".into());
         }
-        capture::may_leave(pid).map_err(in_words)?;
+        capture::may_leave(pid, self.job.accounts.counts(pid)).map_err(in_words)?;
         self.stop_all(pid, Some(Arc::clone(to)));
         Ok(())
     }
@@ -238,7 +238,7 @@ impl Tracer {
         } = departing;
         to.check()
             .map_err(|reason| ImageError::Stays { pid, reason })?;
-        capture::may_leave(pid)?;
+        capture::may_leave(pid, self.job.accounts.counts(pid))?;
         let mut stopped: Vec<StoppedThread> = threads
             .iter()
             .map(|tid| StoppedThread {
@@ -289,6 +289,7 @@ impl Tracer {
         let mut image = capture::running(&stopped, &mut surroundings).map_err(untouched)?;
         image.held = waiting::of_process(pid, true);
         let held = image.held;
+        self.job.accounts.departs(&mut image);
         image.departure = self.job.next_placement();
         image.placement = image.departure;
         let step = |doing| ImageError::step(doing, pid);

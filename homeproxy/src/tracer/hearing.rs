@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use image::cpu_time::CpuTime;
 use lane::control::ToHome;
 use sys::ptrace;
 
@@ -18,6 +19,16 @@ impl Tracer {
                 self.interrupt(tid, request)
             }
             ToHome::ThreadExited { tid, .. } if self.is_at(tid, host) => self.end_thread(tid),
+            // It may have come home or executed a program since.
+            ToHome::Used {
+                pid,
+                user_ns,
+                system_ns,
+            } if self.was_at(pid, host) => {
+                let used = CpuTime { user_ns, system_ns };
+                self.job.accounts.used(pid, used);
+                Ok(())
+            }
             ToHome::BodyExited { pid, wait_status } if self.leads_at(pid, host) => {
                 self.tell_command_over(pid);
                 self.end(pid, wait_status)

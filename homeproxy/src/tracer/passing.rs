@@ -58,6 +58,7 @@ impl Tracer {
         let departure = self.job.next_placement();
         (image.departure, image.placement) = (departure, departure);
         image.held = held;
+        self.job.accounts.passes_on(&mut image);
         image.pending.extend(came);
         let signals = self.tell_pending(to, &image);
         let offer = self.expected.get_mut(&pid).and_then(|e| e.offer.take());
@@ -115,11 +116,13 @@ impl Tracer {
     pub(super) fn tell_pending(&mut self, to: &Host, image: &Image) -> u64 {
         let mut last = 0;
         for waiting in &image.pending {
+            let mut info = waiting.info;
+            self.job.accounts.add_to_details(&mut info);
             last = self.job.tell_host_of_signal(to, |seq| ToHost::Signal {
                 pid: image.pid,
                 tid: waiting.tid,
                 seq,
-                info: waiting.info,
+                info,
             });
         }
         last

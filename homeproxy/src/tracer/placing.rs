@@ -55,6 +55,9 @@ impl Tracer {
                 };
                 self.job.journal.stays(pid, &why);
                 self.adopt(pid, pid, None);
+                if let (Some(caller), Some(tracee)) = (&caller, self.tracees.get_mut(&pid)) {
+                    tracee.left = Some(caller.deputy.host.number);
+                }
                 if let Some(caller) = caller {
                     caller.finish(STAYS);
                 }
@@ -110,7 +113,7 @@ impl Tracer {
         let host = self
             .place(pid, caller)
             .map_err(|reason| ImageError::Stays { pid, reason })?;
-        let mut image = capture::after_exec(pid, &self.job.digests)?;
+        let mut image = capture::after_exec(pid, &self.job.digests, self.job.accounts.counts(pid))?;
         // Timers end with an execve, signalfds need not.
         image.held = match caller {
             Some(caller) if caller.deputy.waiting.set() == 0 => 0,
@@ -130,7 +133,11 @@ impl Tracer {
             address,
             slot,
             signals,
+            spent: [process, thread],
         } = deputy::deputise(pid, &image)?;
+        image.spent = process;
+        image.threads[0].spent = thread;
+        self.job.accounts.executed(&mut image);
         self.job.journal.placed(pid, host.node, pages.len() as u64);
         let proc_files = match caller {
             Some(caller) => caller.deputy.proc_files.inherit(),

@@ -24,6 +24,7 @@ use image::unfinished;
 use image::{Image, ImageError};
 use lane::control::{Follow, ToHost};
 use sys::ptrace::{self, Change, options};
+use sys::seccomp;
 use sys::userfault::Userfault;
 use sys::window::Slot;
 
@@ -403,6 +404,7 @@ impl Tracer {
         self.expect_pages(pid, image, userfault, offer);
         // First: the body must be gone before the process makes others, or stand still for good.
         let _ = returned.answer.send(Ok(()));
+        self.job.accounts.came_home(image);
         let bytes = pages.len() as u64 + image.later_bytes();
         self.go_on_here(pid, image, bytes, threads, stops);
         Ok(())
@@ -455,8 +457,7 @@ impl Tracer {
             // ESRCH: killed meanwhile.
             let _ = ptrace::kill(pid, signal);
         }
-        let calls_ptrace = |thread| unfinished::will_call(thread, libc::SYS_ptrace);
-        if image.threads.iter().any(calls_ptrace) {
+        if is_to_trace(image) {
             return self.release_tracing(pid, image);
         }
         let mut options = home_options(&self.job);
@@ -591,6 +592,15 @@ impl Tracer {
             returning.undo(image);
             return Err(ImageError::step("make the process", pid)(fault));
         }
+        if self.job.accounts.is_to_count(image) && !is_to_trace(image) {
+            match returning.count(&seccomp::counting()) {
+                Ok(()) => self.job.accounts.count(pid),
+                Err(ended @ ImageError::Ended { .. }) => return Err(ended),
+                Err(error) => {
+                    tracing::warn!("CPU time of process {pid} elsewhere does not count: {error}")
+                }
+            }
+        }
         let stops = returning.enter(image).inspect_err(|error| {
             if end_seen(error).is_some() {
                 return;
@@ -641,6 +651,12 @@ impl Tracer {
         };
         image.files.iter().map(find).collect()
     }
+}
+
+/// Whether a process comes home to trace, or to be traced.
+fn is_to_trace(image: &Image) -> bool {
+    let calls_ptrace = |thread| unfinished::will_call(thread, libc::SYS_ptrace);
+    image.threads.iter().any(calls_ptrace)
 }
 
 /// The deputy's `threads` with their slots, to make a process of them.

@@ -2,6 +2,7 @@
 
 mod actions;
 mod control;
+mod cpu_time;
 mod execute;
 mod kill;
 mod limits;
@@ -47,7 +48,8 @@ pub(crate) fn handle(
         libc::SYS_ppoll | libc::SYS_pselect6 | libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => {
             masked::wait(worker, thread, row, args)
         }
-        libc::SYS_getrusage if args[0] as i32 != libc::RUSAGE_CHILDREN => Verdict::Native,
+        libc::SYS_getrusage => cpu_time::usage(worker, thread, row, args),
+        libc::SYS_times => cpu_time::times(worker, thread, row, args),
         libc::SYS_setitimer | libc::SYS_getitimer if args[0] != 0 => Verdict::Native,
         libc::SYS_setrlimit | libc::SYS_prlimit64 => limits::limit(worker, thread, row, args),
         libc::SYS_process_vm_readv | libc::SYS_process_vm_writev => {

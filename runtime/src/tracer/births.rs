@@ -165,6 +165,8 @@ impl Tracer {
             if birth.shares_memory() {
                 process.pages = Arc::clone(&thread.process.pages);
             }
+            // It has the same filter.
+            process.is_counted = thread.process.is_counted;
             // It has the same signalfds.
             process.held = thread.process.held.load(Ordering::SeqCst).into();
             let process = Arc::new(process);
