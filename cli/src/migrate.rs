@@ -1,13 +1,15 @@
 //! `migrate`: moves a running process of a mosexec job.
 #![forbid(unsafe_code)]
 
+use std::path::{self, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::{Context, bail};
 use clap::Parser;
 use local::job::{self, Client};
 
 /// Moves process PID, which was started by mosexec, to another node while it
-/// runs.
+/// runs, or writes a checkpoint of it.
 #[derive(Debug, Parser)]
 #[command(name = "migrate", version, about, long_about = None, allow_missing_positional = true)]
 #[command(
@@ -25,8 +27,11 @@ struct Args {
     #[arg(value_parser = clap::value_parser!(i32).range(1..), required_unless_present = "all")]
     pid: Option<i32>,
     /// Where to: the number of a node, home, or best (without a cluster of daemons: home)
-    #[arg(value_name = "NODE|home|best")]
+    #[arg(value_name = "NODE|home|best|checkpoint")]
     to: String,
+    /// With checkpoint: where it is written, for mosexec --restart
+    #[arg(conflicts_with_all = ["job", "all"])]
+    file: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -41,6 +46,14 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
+    if args.to == "checkpoint" || args.file.is_some() {
+        let (Some(pid), "checkpoint", Some(file)) = (args.pid, args.to.as_str(), &args.file) else {
+            bail!("a checkpoint is of one process: migrate PID checkpoint FILE");
+        };
+        let file = path::absolute(file).with_context(|| format!("{}", file.display()))?;
+        let file = file.to_str().context("the name of the file is not UTF-8")?;
+        return Client::of_process(pid)?.checkpoint(pid, file);
+    }
     let outcome = match args.pid {
         Some(pid) => Client::of_process(pid)?.migrate(pid, args.job, &args.to)?,
         None => job::migrate_all(&args.to)?,

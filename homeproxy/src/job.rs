@@ -20,6 +20,7 @@ use sys::ready::Bell;
 use sys::window::{Slot, Window};
 
 use crate::arriving::{Arrival, Arrivals};
+use crate::checkpoint::Taken;
 use crate::hosts::{Host, Hosts};
 use crate::journal::Journal;
 use crate::kept::Kept;
@@ -72,6 +73,8 @@ pub(crate) enum Order {
         to: Destination,
         done: Done,
     },
+    /// Somebody wants a checkpoint.
+    Save { pid: i32, done: Sender<Taken> },
     /// A tool wants to know of all processes.
     List { done: Sender<Vec<Seen>> },
     /// More signals of the process wait here from now on.
@@ -224,6 +227,8 @@ pub(crate) struct Job {
     pub(crate) news: News,
     /// Number of the last signal that the host was told of.
     signals: Mutex<u64>,
+    /// Held while a checkpoint is taken and written.
+    pub(crate) saving: Mutex<()>,
     orders: Mutex<Vec<Order>>,
 }
 
@@ -243,6 +248,7 @@ impl Job {
             placements: 0.into(),
             news: News::default(),
             signals: Mutex::new(0),
+            saving: Mutex::new(()),
             orders: Mutex::new(Vec::new()),
             setup,
         }

@@ -5,6 +5,7 @@
 //! the stub of another node. All of it runs on the tracer's thread.
 
 pub mod capture;
+pub mod checkpoint;
 pub mod cut;
 pub mod deputy;
 pub mod files;
@@ -16,6 +17,7 @@ mod pending;
 pub mod postcopy;
 pub mod rebuild;
 mod remake;
+pub mod restart;
 pub mod restore;
 pub mod schema;
 pub mod socket_limit;
