@@ -337,3 +337,133 @@ fn lengths(prefix: &[u8; PREFIX_BYTES]) -> Result<(u64, u64), String> {
     }
     Ok((head, pages))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::schema::tests::image;
+
+    fn checkpoint(pages: Vec<u8>, files: Vec<OpenFile>) -> Checkpoint {
+        let count = pages.len() as u64 / PAGE_BYTES;
+        let descriptors = (0..files.len()).map(|at| Descriptor {
+            number: at as i32 * 2,
+            close_on_exec: at % 2 == 1,
+            file: at as u32,
+        });
+        let head = Head {
+            program: "/bin/true".into(),
+            features: vec!["avx2".into()],
+            taken_ns: 7,
+            directory: b"/tmp".to_vec(),
+            umask: 0o22,
+            personality: 0,
+            no_new_privileges: false,
+            limits: Vec::new(),
+            timers: [[0; 4]; 3],
+            names: vec![b"test".to_vec()],
+            descriptors: descriptors.collect(),
+            files,
+            image: Vec::new(),
+        };
+        let runs = if count == 0 {
+            vec![]
+        } else {
+            vec![(0x10_0000, count)]
+        };
+        let image = image(&runs);
+        Checkpoint { head, image, pages }
+    }
+
+    fn written(checkpoint: &Checkpoint) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        checkpoint.write(&mut bytes).expect("a checkpoint to write");
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Result<Checkpoint, CheckpointError> {
+        Checkpoint::read(&mut &bytes[..], bytes.len() as u64)
+    }
+
+    /// As one who may write the file can make it: with the right digest.
+    fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+        let body = bytes.len() - DIGEST_BYTES;
+        let digest = blake3::hash(&bytes[..body]);
+        bytes[body..].copy_from_slice(digest.as_bytes());
+        bytes
+    }
+
+    fn files() -> impl Strategy<Value = Vec<OpenFile>> {
+        let path = proptest::collection::vec(1u8.., 0..40).prop_map(|mut path| {
+            path.insert(0, b'/');
+            path
+        });
+        let file = (path, any::<u32>(), 0..1u64 << 63, any::<bool>());
+        let file = file.prop_map(|(path, flags, position, is_directory)| OpenFile::File {
+            path,
+            flags,
+            position,
+            is_directory,
+        });
+        let flags = any::<u32>().prop_map(|flags| OpenFile::Terminal { flags });
+        let stream = (0..3u32).prop_map(OpenFile::Inherited);
+        proptest::collection::vec(prop_oneof![file, flags, stream], 0..20)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(files in files(), fill in any::<u8>(), count in 0..4usize) {
+            let pages = vec![fill; count * PAGE_BYTES as usize];
+            let saved = checkpoint(pages, files);
+            let found = read(&written(&saved)).expect("what was written");
+            prop_assert_eq!(found.head.files, saved.head.files);
+            prop_assert_eq!(found.head.descriptors, saved.head.descriptors);
+            prop_assert_eq!(found.pages, saved.pages);
+        }
+
+        #[test]
+        fn no_sealed_damage_makes_reading_panic(files in files(), at in any::<prop::sample::Index>(), value in any::<u8>()) {
+            let mut bytes = written(&checkpoint(vec![1; PAGE_BYTES as usize], files));
+            let at = at.index(bytes.len() - DIGEST_BYTES);
+            bytes[at] = value;
+            // Some cannot be told from another checkpoint.
+            let _ = read(&sealed(bytes));
+        }
+
+        #[test]
+        fn any_damage_is_seen(at in any::<prop::sample::Index>(), bit in 0..8u32) {
+            let mut bytes = written(&checkpoint(vec![1; PAGE_BYTES as usize], Vec::new()));
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            prop_assert!(read(&bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn every_cut_is_seen() {
+        let bytes = written(&checkpoint(Vec::new(), Vec::new()));
+        for length in 0..bytes.len() {
+            assert!(read(&bytes[..length]).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn only_zeros_of_memory_are_left_out() {
+        let page = PAGE_BYTES as usize;
+        let mut pages = vec![0; 5 * page];
+        pages[page] = 1;
+        pages[2 * page] = 2;
+        pages[4 * page] = 4;
+        let mut saved = checkpoint(pages, Vec::new());
+        saved.omit_zeros();
+        let runs = [(0x10_1000, 2), (0x10_4000, 1)].map(|(start, count)| PageRun { start, count });
+        assert_eq!(saved.image.pages, runs);
+        let firsts: Vec<u8> = saved.pages.chunks(page).map(|page| page[0]).collect();
+        assert_eq!(firsts, [1, 2, 4]);
+        saved.image.mappings[0].backing = Backing::File { file: 0, offset: 0 };
+        saved.pages.fill(0);
+        saved.omit_zeros();
+        assert_eq!(saved.image.pages, runs);
+    }
+}
