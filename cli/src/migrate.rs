@@ -4,7 +4,7 @@
 use std::path::{self, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Parser;
 use local::job::{self, Client};
 
@@ -12,6 +12,10 @@ use local::job::{self, Client};
 /// runs, or writes a checkpoint of it.
 #[derive(Debug, Parser)]
 #[command(name = "migrate", version, about, long_about = None, allow_missing_positional = true)]
+#[command(
+    override_usage = "migrate [--job] PID NODE|home|best\n       migrate --all NODE|home|best\n       \
+                            migrate PID checkpoint FILE"
+)]
 #[command(
     after_help = "Exit status: 0 if it has moved; 1 if it goes on where it was, with the reason on \
                         standard error; 2 for wrong usage."
@@ -27,16 +31,37 @@ struct Args {
     #[arg(value_parser = clap::value_parser!(i32).range(1..), required_unless_present = "all")]
     pid: Option<i32>,
     /// Where to: the number of a node, home, or best (without a cluster of daemons: home)
-    #[arg(value_name = "NODE|home|best|checkpoint")]
+    #[arg(value_name = "NODE|home|best")]
     to: String,
-    /// With checkpoint: where it is written, for mosexec --restart
-    #[arg(conflicts_with_all = ["job", "all"])]
-    file: Option<PathBuf>,
 }
 
+/// Writes a checkpoint of process PID, which was started by mosexec, to FILE, from which
+/// mosexec --restart goes on. The process goes on, too.
+#[derive(Debug, Parser)]
+#[command(name = "migrate", version, long_about = None)]
+struct Saving {
+    /// The process
+    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
+    pid: i32,
+    /// That it is to be saved
+    #[arg(value_parser = [CHECKPOINT])]
+    checkpoint: String,
+    /// Where to: it is replaced as a whole, or not at all
+    file: PathBuf,
+}
+
+/// Second word of a command that moves nothing.
+const CHECKPOINT: &str = "checkpoint";
+
 fn main() -> ExitCode {
-    let args = Args::parse();
-    match run(&args) {
+    let is_saving = std::env::args_os()
+        .nth(2)
+        .is_some_and(|word| word == CHECKPOINT);
+    let done = match is_saving {
+        true => save(&Saving::parse()),
+        false => run(&Args::parse()),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("migrate: {error:#}");
@@ -45,15 +70,13 @@ fn main() -> ExitCode {
     }
 }
 
+fn save(args: &Saving) -> anyhow::Result<()> {
+    let file = path::absolute(&args.file).with_context(|| format!("{}", args.file.display()))?;
+    let file = file.to_str().context("the name of the file is not UTF-8")?;
+    Client::of_process(args.pid)?.checkpoint(args.pid, file)
+}
+
 fn run(args: &Args) -> anyhow::Result<()> {
-    if args.to == "checkpoint" || args.file.is_some() {
-        let (Some(pid), "checkpoint", Some(file)) = (args.pid, args.to.as_str(), &args.file) else {
-            bail!("a checkpoint is of one process: migrate PID checkpoint FILE");
-        };
-        let file = path::absolute(file).with_context(|| format!("{}", file.display()))?;
-        let file = file.to_str().context("the name of the file is not UTF-8")?;
-        return Client::of_process(pid)?.checkpoint(pid, file);
-    }
     let outcome = match args.pid {
         Some(pid) => Client::of_process(pid)?.migrate(pid, args.job, &args.to)?,
         None => job::migrate_all(&args.to)?,

@@ -113,6 +113,13 @@ pub fn read(path: &Path) -> anyhow::Result<Checkpoint> {
         doing()
     );
     let checkpoint = Checkpoint::read(&mut file, meta.len()).with_context(doing)?;
+    let kernel = surroundings::kernel().with_context(doing)?;
+    ensure!(
+        checkpoint.head.kernel == kernel,
+        "{}: it was taken under another kernel ({}), whose code it calls; this is {kernel}",
+        doing(),
+        local::job::shown(&checkpoint.head.kernel)
+    );
     let missing = checkpoint.missing_features(&sys::processor::features());
     ensure!(
         missing.is_empty(),

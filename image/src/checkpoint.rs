@@ -44,6 +44,8 @@ pub struct Head {
     pub program: String,
     /// What the processor could do where it ran, by the names of `/proc/cpuinfo`.
     pub features: Vec<String>,
+    /// Release and version of the kernel, whose code (the vDSO) it calls by address.
+    pub kernel: String,
     /// CLOCK_MONOTONIC when it was taken, in nanoseconds.
     pub taken_ns: u64,
     /// Working directory.
@@ -355,6 +357,7 @@ mod tests {
         let head = Head {
             program: "/bin/true".into(),
             features: vec!["avx2".into()],
+            kernel: "6".into(),
             taken_ns: 7,
             directory: b"/tmp".to_vec(),
             umask: 0o22,

@@ -81,6 +81,7 @@ pub(crate) fn of(pid: i32, streams: &Streams) -> anyhow::Result<Head> {
     Ok(Head {
         program,
         features: sys::processor::features(),
+        kernel: kernel()?,
         taken_ns: image::unfinished::now_ns(),
         directory: directory.into_os_string().as_bytes().to_vec(),
         umask: octal("Umask:").unwrap_or(0o022),
@@ -93,6 +94,16 @@ pub(crate) fn of(pid: i32, streams: &Streams) -> anyhow::Result<Head> {
         descriptors,
         image: Vec::new(),
     })
+}
+
+/// Release and version of the kernel.
+pub(super) fn kernel() -> std::io::Result<String> {
+    let text = |name| sys::proc_text::read(format!("/proc/sys/kernel/{name}"));
+    Ok(format!(
+        "{} {}",
+        text("osrelease")?.trim(),
+        text("version")?.trim()
+    ))
 }
 
 /// What ties it to other processes, or to the kernel.
