@@ -229,7 +229,8 @@ pub(crate) struct Job {
     signals: Mutex<u64>,
     /// Held while a checkpoint is taken and written.
     pub(crate) saving: Mutex<()>,
-    orders: Mutex<Vec<Order>>,
+    /// `None`: there is no tracer any more, and who waits for an answer hears so.
+    orders: Mutex<Option<Vec<Order>>>,
 }
 
 impl Job {
@@ -249,20 +250,30 @@ impl Job {
             news: News::default(),
             signals: Mutex::new(0),
             saving: Mutex::new(()),
-            orders: Mutex::new(Vec::new()),
+            orders: Mutex::new(Some(Vec::new())),
             setup,
         }
     }
 
     /// Asks something of the tracer.
     pub(crate) fn order(&self, order: Order) {
-        lock(&self.orders).push(order);
+        if let Some(orders) = lock(&self.orders).as_mut() {
+            orders.push(order);
+        }
         self.bell.ring();
     }
 
     /// What was asked of the tracer, in order.
     pub(crate) fn take_orders(&self) -> Vec<Order> {
-        std::mem::take(&mut lock(&self.orders))
+        let mut orders = lock(&self.orders);
+        orders.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The tracer has ended: nothing is asked of it any more.
+    pub(crate) fn close(&self) {
+        // Dropped outside of the lock.
+        let left = lock(&self.orders).take();
+        drop(left);
     }
 
     /// Writes to the standard error of `pid`.

@@ -125,7 +125,8 @@ pub fn run() -> anyhow::Result<()> {
                 hosts::start_all(&job);
             }
             tracer.run()?;
-            // One that is being written is whole, or gone.
+            job.close();
+            // A checkpoint that is being written is whole, or gone.
             drop(job::lock(&job.saving));
             if job.setup.log.is_some() {
                 job.hosts.finish_logs();

@@ -1,9 +1,11 @@
 //! Checkpoints of the command that are taken again and again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+
+use image::capture::status_field;
 
 use crate::job::Job;
 
@@ -22,11 +24,22 @@ pub(crate) fn start(job: &Arc<Job>) {
     }
 }
 
-fn repeat(job: &Job, interval: Duration, file: &std::path::Path) {
+/// Whether we trace process `pid`.
+fn is_ours(pid: i32) -> bool {
+    let status = sys::proc_text::read(format!("/proc/{pid}/status")).unwrap_or_default();
+    let tracer = status_field(&status, "TracerPid:").and_then(|tracer| tracer.parse().ok());
+    tracer == Some(std::process::id())
+}
+
+fn repeat(job: &Job, interval: Duration, file: &Path) {
     let mut has_said = false;
     loop {
         thread::sleep(interval);
         let pid = job.setup.target;
+        // Another process may have its pid once it has ended.
+        if !is_ours(pid) {
+            return;
+        }
         match super::save(job, pid, file) {
             Ok(()) => has_said = false,
             Err(why) if has_said => tracing::debug!("no checkpoint of process {pid}: {why}"),
