@@ -1,15 +1,21 @@
 //! `migrate`: moves a running process of a mosexec job.
 #![forbid(unsafe_code)]
 
+use std::path::{self, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
 use local::job::{self, Client};
 
 /// Moves process PID, which was started by mosexec, to another node while it
-/// runs.
+/// runs, or writes a checkpoint of it.
 #[derive(Debug, Parser)]
 #[command(name = "migrate", version, about, long_about = None, allow_missing_positional = true)]
+#[command(
+    override_usage = "migrate [--job] PID NODE|home|best\n       migrate --all NODE|home|best\n       \
+                            migrate PID checkpoint FILE"
+)]
 #[command(
     after_help = "Exit status: 0 if it has moved; 1 if it goes on where it was, with the reason on \
                         standard error; 2 for wrong usage."
@@ -29,15 +35,45 @@ struct Args {
     to: String,
 }
 
+/// Writes a checkpoint of process PID, which was started by mosexec, to FILE, from which
+/// mosexec --restart goes on. The process goes on, too.
+#[derive(Debug, Parser)]
+#[command(name = "migrate", version, long_about = None)]
+struct Saving {
+    /// The process
+    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
+    pid: i32,
+    /// That it is to be saved
+    #[arg(value_parser = [CHECKPOINT])]
+    checkpoint: String,
+    /// Where to: it is replaced as a whole, or not at all
+    file: PathBuf,
+}
+
+/// Second word of a command that moves nothing.
+const CHECKPOINT: &str = "checkpoint";
+
 fn main() -> ExitCode {
-    let args = Args::parse();
-    match run(&args) {
+    let is_saving = std::env::args_os()
+        .nth(2)
+        .is_some_and(|word| word == CHECKPOINT);
+    let done = match is_saving {
+        true => save(&Saving::parse()),
+        false => run(&Args::parse()),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("migrate: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn save(args: &Saving) -> anyhow::Result<()> {
+    let file = path::absolute(&args.file).with_context(|| format!("{}", args.file.display()))?;
+    let file = file.to_str().context("the name of the file is not UTF-8")?;
+    Client::of_process(args.pid)?.checkpoint(args.pid, file)
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {

@@ -14,7 +14,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use crate::job::{Job, Order};
 use crate::setup::HOME_NODE;
 use crate::tracer::moving::Destination;
-use crate::{hosts, listing};
+use crate::{checkpoint, hosts, listing};
 
 /// Longest time that a tool may take to say what it wants, and for each part of the answer.
 const TOOL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -81,6 +81,10 @@ fn serve(job: &Arc<Job>, mut stream: UnixStream) -> anyhow::Result<()> {
         Ok(Request::Migrate { pid, job: all, to }) => {
             destination(job, &to).map(|to| Reply::Migrated(migrate(job, pid, all, to)))
         }
+        Ok(Request::Checkpoint { pid, file }) => match checkpoint::save(job, pid, file.as_ref()) {
+            Ok(()) => Ok(Reply::Saved),
+            Err(why) => Err(format!("no checkpoint of process {pid}: {why}")),
+        },
         Ok(Request::List) => listing::of(job).map(Reply::Listed),
         Err(error) => Err(format!("the request is not understood: {error}")),
     };

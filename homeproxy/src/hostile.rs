@@ -63,6 +63,8 @@ fn job_with(mapped: Mapped, lanes_max: usize) -> Served {
         stats: None,
         post_copy: false,
         later_min: None,
+        restart: None,
+        checkpoint: None,
         read_ahead: true,
         command: Vec::new(),
         programs: String::new(),

@@ -21,6 +21,7 @@ use sys::window::{Slot, Window};
 
 use crate::accounts::Accounts;
 use crate::arriving::{Arrival, Arrivals};
+use crate::checkpoint::Taken;
 use crate::hosts::{Host, Hosts};
 use crate::journal::Journal;
 use crate::kept::Kept;
@@ -73,6 +74,8 @@ pub(crate) enum Order {
         to: Destination,
         done: Done,
     },
+    /// Somebody wants a checkpoint.
+    Save { pid: i32, done: Sender<Taken> },
     /// A tool wants to know of all processes.
     List { done: Sender<Vec<Seen>> },
     /// More signals of the process wait here from now on.
@@ -227,7 +230,10 @@ pub(crate) struct Job {
     pub(crate) news: News,
     /// Number of the last signal that the host was told of.
     signals: Mutex<u64>,
-    orders: Mutex<Vec<Order>>,
+    /// Held while a checkpoint is taken and written.
+    pub(crate) saving: Mutex<()>,
+    /// `None`: there is no tracer any more, and who waits for an answer hears so.
+    orders: Mutex<Option<Vec<Order>>>,
 }
 
 impl Job {
@@ -247,20 +253,31 @@ impl Job {
             placements: 0.into(),
             news: News::default(),
             signals: Mutex::new(0),
-            orders: Mutex::new(Vec::new()),
+            saving: Mutex::new(()),
+            orders: Mutex::new(Some(Vec::new())),
             setup,
         }
     }
 
     /// Asks something of the tracer.
     pub(crate) fn order(&self, order: Order) {
-        lock(&self.orders).push(order);
+        if let Some(orders) = lock(&self.orders).as_mut() {
+            orders.push(order);
+        }
         self.bell.ring();
     }
 
     /// What was asked of the tracer, in order.
     pub(crate) fn take_orders(&self) -> Vec<Order> {
-        std::mem::take(&mut lock(&self.orders))
+        let mut orders = lock(&self.orders);
+        orders.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The tracer has ended: nothing is asked of it any more.
+    pub(crate) fn close(&self) {
+        // Dropped outside of the lock.
+        let left = lock(&self.orders).take();
+        drop(left);
     }
 
     /// Writes to the standard error of `pid`.

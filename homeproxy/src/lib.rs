@@ -14,6 +14,9 @@
 //! | `lanes.rs` | one thread per lane: executes a guest's calls through its deputy |
 //! | `tracer/moving.rs` | movements that somebody asked for |
 //! | `tracer/listing.rs` | what the tracer knows of all processes |
+//! | `checkpoint.rs` | checkpoints: taken, written, read again |
+//! | `checkpoint/surroundings.rs` | what a process has at home besides its image |
+//! | `tracer/saving.rs` | a process captured for a checkpoint, and made of one |
 //! | `control.rs` | what tools ask of a job |
 //! | `listing.rs` | what it is told of its processes |
 //! | `bodies.rs` | what their bodies have used, as their hosts tell it |
@@ -44,6 +47,7 @@ mod accounts;
 mod arriving;
 mod best;
 mod bodies;
+pub mod checkpoint;
 mod coming;
 mod control;
 mod direct;
@@ -103,7 +107,12 @@ pub fn run() -> anyhow::Result<()> {
             setup::HOME_NODE => Ok(()),
             node => hosts::reach(&job, node).map(drop),
         })
-        .and_then(|()| tracer::Tracer::attach(&job));
+        .and_then(|()| {
+            let path = job.setup.restart.as_ref();
+            path.map(|path| checkpoint::Restarted::prepare(path.as_ref(), &job))
+                .transpose()
+        })
+        .and_then(|restart| tracer::Tracer::attach(&job, restart));
     match started {
         Ok(tracer) => {
             channel
@@ -112,10 +121,14 @@ pub fn run() -> anyhow::Result<()> {
                 .context("tell mosexec")?;
             drop(channel);
             control::start(&job);
+            checkpoint::start(&job);
             if job.setup.shuffle_ms.is_some() {
                 hosts::start_all(&job);
             }
             tracer.run()?;
+            job.close();
+            // A checkpoint that is being written is whole, or gone.
+            drop(job::lock(&job.saving));
             if job.setup.log.is_some() {
                 job.hosts.finish_logs();
             }

@@ -51,6 +51,10 @@ pub struct Setup {
     pub post_copy: bool,
     /// From how many bytes on it may; `None`: [`image::postcopy::hot::LATER_BYTES_MIN`].
     pub later_min: Option<u64>,
+    /// Checkpoint that the command goes on from.
+    pub restart: Option<String>,
+    /// Every how many seconds a checkpoint is taken of the command, and where it is written.
+    pub checkpoint: Option<(u64, String)>,
     /// The command and its arguments, for the statistics; no more of them than
     /// [`COMMAND_BYTES_MAX`].
     pub command: Vec<String>,

@@ -15,6 +15,7 @@ pub(crate) mod moving;
 mod passing;
 mod placing;
 mod returning;
+mod saving;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -32,6 +33,8 @@ use sys::ptrace::{self, Change, EVENT_STOP, options};
 use sys::{pidfd, stub};
 
 use crate::arriving::Arrival;
+use crate::checkpoint::Restarted;
+use crate::checkpoint::surroundings::Streams;
 use crate::hosts::Host;
 use crate::job::{Deputy, DeputyThread, Job, Order, lock};
 use crate::setup::HOME_NODE;
@@ -109,6 +112,10 @@ pub(crate) struct Tracer {
     shuffle: Option<(Duration, Instant)>,
     /// Where to.
     random: Random,
+    /// What the command goes on as, until it has executed its program.
+    restart: Option<Box<Restarted>>,
+    /// The files that mosexec was started with.
+    streams: Streams,
     /// A program has been placed.
     has_placed: bool,
     /// Details of signals that are kept while their process moves, by process and signal.
@@ -118,8 +125,8 @@ pub(crate) struct Tracer {
 type Result<T> = std::io::Result<T>;
 
 impl Tracer {
-    /// Seizes the process that will become the command.
-    pub(crate) fn attach(job: &Arc<Job>) -> anyhow::Result<Tracer> {
+    /// Seizes the process that will become the command, or go on as `restart`.
+    pub(crate) fn attach(job: &Arc<Job>, restart: Option<Restarted>) -> anyhow::Result<Tracer> {
         let setup = &job.setup;
         let options = home_options(job);
         ptrace::seize(setup.target, options).with_context(|| {
@@ -148,6 +155,8 @@ impl Tracer {
                 (interval, Instant::now() + interval)
             }),
             random: Random::new(setup.seed),
+            restart: restart.map(Box::new),
+            streams: Streams::of(setup.target),
             has_placed: false,
             kept_details: HashMap::new(),
         };
@@ -641,6 +650,10 @@ impl Tracer {
             }
             Order::Move { pid, all, to, done } => {
                 self.move_asked(pid, all, &to, &done);
+                Ok(())
+            }
+            Order::Save { pid, done } => {
+                self.save(pid, done);
                 Ok(())
             }
             Order::List { done } => {

@@ -5,6 +5,7 @@
 //! the stub of another node. All of it runs on the tracer's thread.
 
 pub mod capture;
+pub mod checkpoint;
 pub mod cpu_time;
 pub mod cut;
 pub mod deputy;
@@ -17,6 +18,7 @@ mod pending;
 pub mod postcopy;
 pub mod rebuild;
 mod remake;
+pub mod restart;
 pub mod restore;
 pub mod schema;
 pub mod settings;

@@ -41,7 +41,7 @@ const LAST_PID: u64 = 2;
 const SECCOMP_FLAGS: u64 = 8 | 32; // NEW_LISTENER | WAIT_KILLABLE_RECV
 const SECCOMP_ALL_THREADS: u64 = 1 | 16; // TSYNC | TSYNC_ESRCH
 /// What threads of one process share, clone(2).
-const THREAD_FLAGS: u64 = (libc::CLONE_VM
+pub(crate) const THREAD_FLAGS: u64 = (libc::CLONE_VM
     | libc::CLONE_FS
     | libc::CLONE_FILES
     | libc::CLONE_SIGHAND
@@ -161,31 +161,33 @@ impl Init {
     /// here; it is seized and stopped.
     fn fork_with_pid(&mut self, pid: i32) -> Result<i32, ImageError> {
         let signal = libc::SIGCHLD as u64;
-        give_birth(self.pid, PLACES[0], &mut self.slot, signal, 0, pid)
+        give_birth(self.pid, PLACES[0], &mut self.slot, signal, 0, Some(pid))
     }
 }
 
 /// Makes traced thread `parent`, which serves `slot` of the window at `place`,
 /// clone a child with `signal` and `flags` that has `tid` in the guest's
-/// namespace. Returns its id here; it is seized and stopped.
-fn give_birth(
+/// namespace, or any id. Returns its id here; it is seized and stopped.
+pub(crate) fn give_birth(
     parent: i32,
     place: u64,
     slot: &mut Slot,
     signal: u64,
     flags: u64,
-    tid: i32,
+    tid: Option<i32>,
 ) -> Result<i32, ImageError> {
-    let step = |doing| ImageError::step(doing, tid);
+    let step = |doing| ImageError::step(doing, tid.unwrap_or(parent));
     let at = place + slot.data_offset();
     // struct clone_args: flags at 0, exit_signal at 32, set_tid at 64, its size at 72.
     let mut args = [0u8; 88];
     args[..8].copy_from_slice(&flags.to_ne_bytes());
     args[32..40].copy_from_slice(&signal.to_ne_bytes());
-    args[64..72].copy_from_slice(&(at + 128).to_ne_bytes());
-    args[72..80].copy_from_slice(&1u64.to_ne_bytes());
+    if let Some(tid) = tid {
+        args[64..72].copy_from_slice(&(at + 128).to_ne_bytes());
+        args[72..80].copy_from_slice(&1u64.to_ne_bytes());
+        slot.data()[128..132].copy_from_slice(&tid.to_ne_bytes());
+    }
     slot.data()[..88].copy_from_slice(&args);
-    slot.data()[128..132].copy_from_slice(&tid.to_ne_bytes());
     slot.post(&[Call::new(libc::SYS_clone3, &[at, 88])]);
     let mut child = 0;
     while child == 0 {
@@ -367,7 +369,7 @@ impl Builder {
                 leader.slot,
                 0,
                 THREAD_FLAGS,
-                thread.tid,
+                Some(thread.tid),
             )?;
             self.threads.push((tid, thread.tid));
             let no_slot = || ImageError::Refused("no free slot in the window".into());
@@ -455,7 +457,7 @@ impl Builder {
 }
 
 /// Points a stopped thread at its slot and lets it serve.
-fn start_stub(tid: i32, place: u64, slot: &Slot) -> Result<(), ImageError> {
+pub(crate) fn start_stub(tid: i32, place: u64, slot: &Slot) -> Result<(), ImageError> {
     let step = |doing| ImageError::step(doing, tid);
     let mut regs = ptrace::registers(tid).map_err(step("read the registers"))?;
     crate::deputy::point_at_slot(&mut regs, place, place + slot.offset());

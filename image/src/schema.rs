@@ -345,10 +345,10 @@ fn has_runs(runs: &[PageRun], m: &Mapping) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn image(pages: &[(u64, u64)]) -> Image {
+    pub(crate) fn image(pages: &[(u64, u64)]) -> Image {
         let mapping = |start: u64, end: u64, backing| Mapping {
             start,
             end,

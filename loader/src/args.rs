@@ -58,8 +58,21 @@ pub(crate) struct Args {
     /// From how many bytes on memory may follow a process that moves: for tests
     #[arg(long, value_name = "BYTES", hide = true)]
     pub(crate) later_min: Option<u64>,
+    /// Go on from the checkpoint FILE, of your own, in a new process: it runs what is in the file
+    #[arg(long, value_name = "FILE", conflicts_with = "command")]
+    pub(crate) restart: Option<PathBuf>,
+    /// Write a checkpoint of the command to FILE from time to time
+    #[arg(long, value_name = "FILE", requires = "checkpoint_every")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// Every so many seconds
+    #[arg(long, value_name = "SECONDS", requires = "checkpoint", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub(crate) checkpoint_every: Option<u64>,
     /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    #[arg(
+        required_unless_present = "restart",
+        trailing_var_arg = true,
+        value_name = "COMMAND"
+    )]
     pub(crate) command: Vec<OsString>,
 }
 

@@ -25,14 +25,27 @@ const CANNOT_EXECUTE: i32 = 126;
 const NOT_FOUND: i32 = 127;
 
 fn main() {
-    let args = Args::try_parse().unwrap_or_else(|error| {
+    let mut args = Args::try_parse().unwrap_or_else(|error| {
         // Help and version are no failure.
         let _ = error.print();
         exit(if error.use_stderr() { FAILED } else { 0 })
     });
+    if let Some(path) = &args.restart {
+        match homeproxy::checkpoint::read(path) {
+            Ok(checkpoint) => args.command = vec![checkpoint.head.program.into()],
+            Err(error) => {
+                eprintln!("mosexec: {error:#}");
+                exit(FAILED);
+            }
+        }
+    }
     let started = proxy::start(&args);
-    // Without the means for a home proxy the command runs as if without us.
-    if let Err(error) = started.or_else(unless_exhausted) {
+    // Without the means for a home proxy the command runs as if without us, but not a checkpoint.
+    let started = match args.restart {
+        Some(_) => started,
+        None => started.or_else(unless_exhausted),
+    };
+    if let Err(error) = started {
         eprintln!("mosexec: {error:#}");
         exit(FAILED);
     }

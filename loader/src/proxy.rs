@@ -22,13 +22,23 @@ const DESCRIPTORS: u64 = 64;
 /// Starts the proxy and waits until it traces us. From then on we may become
 /// the command.
 pub(crate) fn start(args: &Args) -> anyhow::Result<()> {
+    let alone = args.restart.is_some() || args.checkpoint.is_some();
+    let refuse = || {
+        bail!(
+            "mosexec --restart and --checkpoint work only outside of a job of mosexec: start them there"
+        )
+    };
     if process::is_guest() {
+        if alone {
+            return refuse();
+        }
         // Inside a running job: the command joins it.
         return Ok(());
     }
     match tracer()? {
         None => {}
         // Inside a running job: the command joins it.
+        Some((_, name)) if PROXY.starts_with(&name) && alone => return refuse(),
         Some((_, name)) if PROXY.starts_with(&name) => return Ok(()),
         Some((pid, name)) => bail!(
             "process {pid} ({name}) traces mosexec, and only one can trace a process: start it under \
@@ -58,6 +68,12 @@ pub(crate) fn start(args: &Args) -> anyhow::Result<()> {
         read_ahead: !args.no_read_ahead,
         post_copy: !args.no_post_copy,
         later_min: args.later_min,
+        restart: args.restart.as_deref().map(in_words).transpose()?,
+        checkpoint: args
+            .checkpoint_every
+            .zip(args.checkpoint.as_deref())
+            .map(|(seconds, file)| anyhow::Ok((seconds, in_words(file)?)))
+            .transpose()?,
         command: args.shown_command(),
         programs: programs.to_string_lossy().into_owned(),
     };
@@ -155,6 +171,15 @@ fn tracer() -> anyhow::Result<Option<(i32, String)>> {
     }
     let name = sys::proc_text::read(format!("/proc/{pid}/comm")).unwrap_or_default();
     Ok(Some((pid, name.trim_end().to_owned())))
+}
+
+/// The whole path of a checkpoint.
+fn in_words(path: &Path) -> anyhow::Result<String> {
+    let whole =
+        std::path::absolute(path).with_context(|| format!("checkpoint {}", path.display()))?;
+    let text = whole.to_str();
+    let text = text.with_context(|| format!("the name {} is not UTF-8", whole.display()))?;
+    Ok(text.to_owned())
 }
 
 /// `-` stays; other paths are made independent of the working directory.

@@ -47,6 +47,13 @@ pub enum Request {
         /// A node's number or name, `home` or `best`.
         to: String,
     },
+    /// Write a checkpoint of a process.
+    Checkpoint {
+        /// Which one.
+        pid: i32,
+        /// The file, by its whole path.
+        file: String,
+    },
     /// Say what its processes are and do.
     List,
 }
@@ -57,6 +64,8 @@ pub enum Request {
 pub enum Reply {
     /// To [`Request::Migrate`].
     Migrated(Migrated),
+    /// To [`Request::Checkpoint`]: it is written.
+    Saved,
     /// To [`Request::List`].
     Listed(Listing),
 }
@@ -298,7 +307,19 @@ impl Client {
                 }
                 Ok(migrated)
             }
-            Reply::Listed(_) => anyhow::bail!("the job gives another answer"),
+            Reply::Listed(_) | Reply::Saved => anyhow::bail!("the job gives another answer"),
+        }
+    }
+
+    /// Writes a checkpoint of process `pid` to `file`, a whole path.
+    ///
+    /// # Errors
+    /// The job refuses, or has ended meanwhile.
+    pub fn checkpoint(self, pid: i32, file: &str) -> anyhow::Result<()> {
+        let file = file.to_owned();
+        match self.ask(&Request::Checkpoint { pid, file })? {
+            Reply::Saved => Ok(()),
+            Reply::Migrated(_) | Reply::Listed(_) => anyhow::bail!("the job gives another answer"),
         }
     }
 
@@ -312,7 +333,7 @@ impl Client {
                 listing.processes.truncate(PROCESSES_MAX);
                 Ok(listing)
             }
-            Reply::Migrated(_) => anyhow::bail!("the job gives another answer"),
+            Reply::Migrated(_) | Reply::Saved => anyhow::bail!("the job gives another answer"),
         }
     }
 }

@@ -162,6 +162,15 @@ pub fn have_same_memory(one: i32, other: i32) -> io::Result<bool> {
     crate::check(ret).map(|order| order == 0)
 }
 
+/// Whether two descriptors of a process share position and flags, as by dup(2): kcmp(2). An
+/// error where the kernel cannot tell, or it has ended.
+pub fn have_same_open_file(pid: i32, one: i32, other: i32) -> io::Result<bool> {
+    const KCMP_FILE: i32 = 0;
+    // SAFETY: no pointers are passed.
+    let ret = unsafe { libc::syscall(libc::SYS_kcmp, pid, pid, KCMP_FILE, one, other) };
+    crate::check(ret).map(|order| order == 0)
+}
+
 /// prctl(2) option that no kernel has; a runtime answers it with 1.
 pub const JOB_QUERY: u64 = 0x4d4f_5349;
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use sys::ptrace;
 
+use super::departing::Goal;
 use super::{Result, Tracer, home_options};
 use crate::arriving::Arrival;
 
@@ -65,7 +66,7 @@ impl Tracer {
             }
         }
         if !is_stopped {
-            self.stop_all(pid, None);
+            self.stop_all(pid, Goal::GoOn);
         }
     }
 

@@ -11,21 +11,23 @@
 
 use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::MetadataExt;
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use image::ImageError;
 use image::capture::{self, StoppedThread, Surroundings, Unidentified};
 use image::deputy::{self, Standing, Stood};
 use image::files::device_of;
 use image::maps::{self, Line};
 use image::unfinished::{self, Unfinished};
+use image::{Image, ImageError};
 use lane::control::ToHost;
 use sys::ptrace::{self, options};
 use sys::{pidfd, process};
 
 use super::returning::Signals;
 use super::{Tracer, home_options};
+use crate::checkpoint::{NotTaken, Taken};
 use crate::hosts::Host;
 use crate::job::{Captured, Contents, Deputy, DeputyThread, Place, lock};
 use crate::kept::Kept;
@@ -45,8 +47,18 @@ pub(super) struct Departing {
     unfinished: HashMap<i32, Unfinished>,
     /// When they were told to stop.
     since: Instant,
-    /// Where it goes; `None`: it stops only to be traced as a process at home again.
-    to: Option<Arc<Host>>,
+    /// What for.
+    goal: Goal,
+}
+
+/// What the threads of a process at home stand still for.
+pub(super) enum Goal {
+    /// It goes to this host.
+    Leave(Arc<Host>),
+    /// To be traced as a process at home again.
+    GoOn,
+    /// Somebody wants a checkpoint.
+    Save(Sender<Taken>),
 }
 
 impl Tracer {
@@ -65,8 +77,12 @@ impl Tracer {
         if let Some(reason) = &leader.bound {
             return Err(reason.clone());
         }
-        let leaves = self.departing.get(&pid).is_some_and(|d| d.to.is_some());
-        if leaves || self.depart_later.contains_key(&pid) {
+        match self.departing.get(&pid).map(|departing| &departing.goal) {
+            Some(Goal::Leave(_)) => return Err("it is leaving already".into()),
+            Some(Goal::Save(_)) => return Err("a checkpoint of it is taken".into()),
+            _ => {}
+        }
+        if self.depart_later.contains_key(&pid) {
             return Err("it is leaving already".into());
         }
         if self.arriving.contains_key(&pid) {
@@ -81,14 +97,17 @@ impl Tracer {
             return Err("its leading thread has ended".into());
         }
         capture::may_leave(pid, self.job.accounts.counts(pid)).map_err(in_words)?;
-        self.stop_all(pid, Some(Arc::clone(to)));
+        self.stop_all(pid, Goal::Leave(Arc::clone(to)));
         Ok(())
     }
 
-    /// All threads of a process at home are to stand still: it leaves then for `to`, or goes on here.
-    pub(super) fn stop_all(&mut self, pid: i32, to: Option<Arc<Host>>) {
+    /// All threads of a process at home are to stand still, for `goal`.
+    pub(super) fn stop_all(&mut self, pid: i32, goal: Goal) {
         if let Some(departing) = self.departing.get_mut(&pid) {
-            departing.to = to;
+            // Whatever it stops for, it can be traced otherwise from then on.
+            if !matches!(goal, Goal::GoOn) {
+                departing.goal = goal;
+            }
             return;
         }
         let threads = self.threads_of(pid);
@@ -97,7 +116,7 @@ impl Tracer {
             held: HashSet::new(),
             unfinished: threads.iter().filter_map(wait).collect(),
             since: Instant::now(),
-            to,
+            goal,
         };
         self.departing.insert(pid, departing);
         for tid in threads {
@@ -162,10 +181,12 @@ impl Tracer {
         let Some(departing) = self.departing.remove(&pid) else {
             return;
         };
-        let Some(to) = &departing.to else {
-            return self.release(&threads, &departing.unfinished);
+        let left = match &departing.goal {
+            Goal::Leave(to) => self.leave(pid, &threads, &departing, to),
+            Goal::GoOn => return self.release(&threads, &departing.unfinished),
+            Goal::Save(done) => return self.save_still(pid, &threads, &departing, done),
         };
-        let Err(error) = self.leave(pid, &threads, &departing, to) else {
+        let Err(error) = left else {
             return;
         };
         self.job.mapped.release_of(pid);
@@ -185,6 +206,28 @@ impl Tracer {
                 let _ = ptrace::kill(pid, libc::SIGKILL);
             }
         }
+    }
+
+    /// A checkpoint is taken, and the process goes on.
+    fn save_still(
+        &mut self,
+        pid: i32,
+        threads: &[i32],
+        departing: &Departing,
+        done: &Sender<Taken>,
+    ) {
+        let taken = self.take(pid, threads, departing);
+        self.release(threads, &departing.unfinished);
+        let answer = match taken {
+            Ok(checkpoint) => Ok(Box::new(checkpoint)),
+            Err(ImageError::Ended { pid, change }) => {
+                self.handle(pid, change);
+                Err(NotTaken::Refused("it has ended".to_owned()))
+            }
+            Err(error) => Err(NotTaken::Refused(in_words(error))),
+        };
+        // Fails if who asked is gone.
+        let _ = done.send(answer);
     }
 
     fn release(&mut self, threads: &[i32], unfinished: &HashMap<i32, Unfinished>) {
@@ -207,10 +250,17 @@ impl Tracer {
         for pid in late {
             if let Some(departing) = self.departing.remove(&pid) {
                 let held: Vec<i32> = departing.held.into_iter().collect();
-                if departing.to.is_some() {
-                    let reason = "one of its threads does not stop";
-                    tracing::info!("process {pid} stays at home: {reason}");
-                    self.moved(pid, &Err(reason.to_owned()));
+                let reason = "one of its threads does not stop";
+                match &departing.goal {
+                    Goal::Leave(_) => {
+                        tracing::info!("process {pid} stays at home: {reason}");
+                        self.moved(pid, &Err(reason.to_owned()));
+                    }
+                    // Fails if who asked is gone.
+                    Goal::Save(done) => {
+                        drop(done.send(Err(NotTaken::Refused(reason.to_owned()))));
+                    }
+                    Goal::GoOn => {}
                 }
                 self.release(&held, &departing.unfinished);
             }
@@ -233,63 +283,16 @@ impl Tracer {
         departing: &Departing,
         to: &Arc<Host>,
     ) -> std::result::Result<(), ImageError> {
-        let Departing {
-            unfinished, since, ..
-        } = departing;
+        let since = &departing.since;
         to.check()
             .map_err(|reason| ImageError::Stays { pid, reason })?;
         capture::may_leave(pid, self.job.accounts.counts(pid))?;
-        let mut stopped: Vec<StoppedThread> = threads
-            .iter()
-            .map(|tid| StoppedThread {
-                tid: *tid,
-                at_home: *tid,
-                unfinished: unfinished.get(tid).copied(),
-            })
-            .collect();
-        stopped.sort_by_key(|thread| (thread.tid != pid, thread.tid));
-        let own = |(tid, tracee): (&i32, &super::Tracee)| {
-            (*tid == tracee.pid && *tid != pid).then_some(*tid)
-        };
-        let others: Vec<i32> = self.tracees.iter().filter_map(own).collect();
-        let twin = |other: &&i32| match process::have_same_memory(pid, **other) {
-            Ok(is_same) => is_same,
-            // It has just ended.
-            Err(error) => error.raw_os_error() != Some(libc::ESRCH),
-        };
-        if let Some(other) = others.iter().find(twin) {
-            return Err(ImageError::Stays {
-                pid,
-                reason: format!("it has the memory of process {other}"),
-            });
-        }
-        let mut surroundings = Surroundings {
-            identify: &mut |line| {
-                let found = capture::at_home(line, &self.job.digests).and_then(|identity| {
-                    self.job.mapped.hold_at(&self.job, pid, &line.name)?;
-                    Ok(identity)
-                });
-                found.map_err(|why| match is_program(pid, line) {
-                    true => Unidentified::Shipped,
-                    false => Unidentified::Stays(why.to_string()),
-                })
-            },
-            sharer: &|line| {
-                others
-                    .iter()
-                    .find(|other| maps::shares(**other, line))
-                    .copied()
-            },
-        };
-        lane::fault::point("capture").map_err(|error| ImageError::Stays {
-            pid,
-            reason: error.to_string(),
-        })?;
         let untouched = |error| still_whole(pid, error);
-        let mut image = capture::running(&stopped, &mut surroundings).map_err(untouched)?;
+        let mut image = self.captured(pid, threads, departing, true)?;
         image.held = waiting::of_process(pid, true);
         let held = image.held;
         self.job.accounts.departs(&mut image);
+        let tids: Vec<i32> = image.threads.iter().map(|thread| thread.tid).collect();
         image.departure = self.job.next_placement();
         image.placement = image.departure;
         let step = |doing| ImageError::step(doing, pid);
@@ -338,9 +341,9 @@ impl Tracer {
             calls: 0.into(),
         });
         let mut made = HashMap::new();
-        for (thread, (window, slot)) in stopped.iter().zip(slots) {
+        for (tid, (window, slot)) in tids.into_iter().zip(slots) {
             let place = places[window].clone();
-            let thread = DeputyThread::new(thread.tid, Arc::clone(&deputy), place, slot);
+            let thread = DeputyThread::new(tid, Arc::clone(&deputy), place, slot);
             made.insert(thread.tid, Arc::new(thread));
         }
         for (tid, thread) in made {
@@ -354,6 +357,66 @@ impl Tracer {
         }
         to.tell(&ToHost::Place { pid });
         Ok(())
+    }
+
+    /// The image of a process, all threads of which stand still, by their ids. `stays_mapped`: it
+    /// will be elsewhere, so that changes of files that it has mapped must be heard of.
+    pub(super) fn captured(
+        &mut self,
+        pid: i32,
+        threads: &[i32],
+        departing: &Departing,
+        stays_mapped: bool,
+    ) -> std::result::Result<Image, ImageError> {
+        let mut stopped: Vec<StoppedThread> = threads
+            .iter()
+            .map(|tid| StoppedThread {
+                tid: *tid,
+                at_home: *tid,
+                unfinished: departing.unfinished.get(tid).copied(),
+            })
+            .collect();
+        stopped.sort_by_key(|thread| (thread.tid != pid, thread.tid));
+        let own = |(tid, tracee): (&i32, &super::Tracee)| {
+            (*tid == tracee.pid && *tid != pid).then_some(*tid)
+        };
+        let others: Vec<i32> = self.tracees.iter().filter_map(own).collect();
+        let twin = |other: &&i32| match process::have_same_memory(pid, **other) {
+            Ok(is_same) => is_same,
+            // It has just ended.
+            Err(error) => error.raw_os_error() != Some(libc::ESRCH),
+        };
+        if let Some(other) = others.iter().find(twin) {
+            return Err(ImageError::Stays {
+                pid,
+                reason: format!("it has the memory of process {other}"),
+            });
+        }
+        let mut surroundings = Surroundings {
+            identify: &mut |line| {
+                let found = capture::at_home(line, &self.job.digests).and_then(|identity| {
+                    if stays_mapped {
+                        self.job.mapped.hold_at(&self.job, pid, &line.name)?;
+                    }
+                    Ok(identity)
+                });
+                found.map_err(|why| match is_program(pid, line) {
+                    true => Unidentified::Shipped,
+                    false => Unidentified::Stays(why.to_string()),
+                })
+            },
+            sharer: &|line| {
+                others
+                    .iter()
+                    .find(|other| maps::shares(**other, line))
+                    .copied()
+            },
+        };
+        lane::fault::point("capture").map_err(|error| ImageError::Stays {
+            pid,
+            reason: error.to_string(),
+        })?;
+        capture::running(&stopped, &mut surroundings).map_err(|error| still_whole(pid, error))
     }
 }
 

@@ -25,6 +25,11 @@ const HOME_REASON: &str = "home is where it was asked to run";
 impl Tracer {
     /// An execve has succeeded.
     pub(super) fn executed(&mut self, pid: i32) -> Result<()> {
+        if pid == self.command
+            && let Some(restart) = self.restart.take()
+        {
+            return self.restart(pid, restart);
+        }
         let former = ptrace::event_message(pid)? as i32;
         self.forget_expected(pid, former)?;
         self.job.mapped.release_of(pid);
