@@ -216,7 +216,11 @@ pub fn of_blocked(tid: i32) -> Option<Unfinished> {
     for arg in &mut args {
         *arg = hexadecimal(words.next()?)?;
     }
-    let since_ns = || now_ns().saturating_sub(waited_ns(tid).unwrap_or(0));
+    let since_ns = || {
+        // In this order: to find out may take a while, and rather too late than too early.
+        let waited_ns = waited_ns(tid).unwrap_or(0);
+        now_ns().saturating_sub(waited_ns)
+    };
     if form(nr, &args).is_some()
         && let Some(wait) = of_call(tid, nr, &args, since_ns())
     {

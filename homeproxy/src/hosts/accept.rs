@@ -146,8 +146,11 @@ fn listen(job: &Job, host: &Arc<Host>, mut receiver: Receiver) {
             }) => job.journal.called(pid, host.node, &forwarded, &native),
             Ok(ToHome::Ready { .. }) => {}
             Ok(ToHome::Running { pid, placement }) => {
-                if job.body_runs(host, pid, placement) {
+                let is_here = job.body_runs(host, pid, placement);
+                if is_here {
                     job.journal.running(pid);
+                }
+                if is_here || job.thread(pid).is_none() {
                     let host = Arc::clone(host);
                     job.order(Order::Said {
                         host,

@@ -155,7 +155,8 @@ impl Tracer {
         };
         let mask = unfinished::with_mask(tid, unfinished)?.and_then(|wait| wait.mask);
         if waiting::has_due_signal(tid, mask) {
-            // A call that it interrupts must see it here.
+            // A call that it interrupts must see it here; what it waits in next is another one.
+            departing.unfinished.remove(&tid);
             return Ok(false);
         }
         let known = unfinished.or(departing.unfinished.get(&tid).copied());

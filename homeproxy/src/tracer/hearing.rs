@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use image::cpu_time::CpuTime;
-use lane::control::ToHome;
+use lane::control::{ToHome, ToHost};
 use sys::ptrace;
 
 use super::{Result, Tracer};
@@ -54,6 +54,11 @@ impl Tracer {
             }
             ToHome::Remains { pid, reason } if self.leads_at(pid, host) => {
                 self.remains(pid, &reason)
+            }
+            // It has ended before it was there: its host did not know it yet when it was told.
+            ToHome::Running { pid, .. } if !self.tracees.contains_key(&pid) => {
+                host.tell(&ToHost::Kill { pid });
+                Ok(())
             }
             ToHome::Running { pid, .. } if self.leads_at(pid, host) => {
                 // Not if it is to leave already: those who wait then wait for that.

@@ -222,7 +222,8 @@ impl Tracer {
         let mask = waiting.and_then(|wait| wait.mask);
         let due = |sets: Sets| sets.pending & !mask.unwrap_or(sets.blocked) != 0;
         if signals::sets(outer).is_some_and(due) {
-            // A call that it interrupts must see it here.
+            // A call that it interrupts must see it here; what it waits in next is another one.
+            leaving.waits.remove(&outer);
             return Ok(false);
         }
         let own = lock(&thread.state).suspended.take();
