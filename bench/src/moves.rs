@@ -67,7 +67,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Pauses away and home, times until all memory was there, times of a raw stream; in ms.
+/// Pauses away and home, mean times of a move until all memory was there, times of a raw stream; in ms.
 fn measure(mosexec: &Path, mib: usize, options: &Options) -> Result<[Vec<f64>; 4]> {
     let mut figures: [Vec<f64>; 4] = Default::default();
     for _ in 0..options.runs {
@@ -94,7 +94,7 @@ fn one_run(mosexec: &Path, mib: usize, more: &[String]) -> Result<[f64; 3]> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
-    let moved = move_about(mosexec, &mut job);
+    let moved = move_about(mosexec, &mut job, mib);
     // It ends when its input does.
     drop(job.stdin.take());
     let mut told = String::new();
@@ -119,13 +119,15 @@ fn one_run(mosexec: &Path, mib: usize, more: &[String]) -> Result<[f64; 3]> {
     let transfer_us = told["processes"][0]["transfer_us"]
         .as_f64()
         .context("no transfer time in the statistics")?;
-    Ok([longest(times[1]), longest(times[2]), transfer_us / 1e3])
+    // Of all moves.
+    let transfer_ms = transfer_us / 1e3 / times.len() as f64;
+    Ok([longest(times[1]), longest(times[2]), transfer_ms])
 }
 
 type Interval = (Duration, Duration);
 
 /// Home, away, home: when each was under way. What is measured begins with the second.
-fn move_about(mosexec: &Path, job: &mut Child) -> Result<[Interval; 3]> {
+fn move_about(mosexec: &Path, job: &mut Child, mib: usize) -> Result<[Interval; 3]> {
     let mut ready = String::new();
     let output = job.stdout.as_mut().context("no output of the process")?;
     // One byte at a time, so that nothing of the rest is read.
@@ -144,11 +146,16 @@ fn move_about(mosexec: &Path, job: &mut Child) -> Result<[Interval; 3]> {
             String::from_utf8_lossy(&done.stderr)
         );
         // Until all of its memory has come it does not go anywhere else.
-        while to == "2" && resident_kib(job.id())? > 64 * 1024 && Instant::now() < deadline {
+        let is_all_there = |resident_kib: u64| match to {
+            "2" => resident_kib < 64 * 1024,
+            _ => resident_kib >= mib as u64 * 1024,
+        };
+        while !is_all_there(resident_kib(job.id())?) && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
         }
         *time = (from, now()?);
-        thread::sleep(Duration::from_millis(100));
+        // And where it was the memory has been given back.
+        thread::sleep(Duration::from_millis(300));
     }
     Ok(times)
 }

@@ -1,8 +1,8 @@
 //! Survey: what /proc tells of the memory of a process that stands still.
 //!
 //! For flags of mappings, and for which pages were written, the kernel walks
-//! all page tables, some 8 ms for each GiB. Both are read at the same time, and
-//! while the threads are looked into.
+//! all page tables, tens of milliseconds for each GiB of small pages. Flags are read while
+//! the threads are looked into, pages when that is done.
 
 use std::collections::HashMap;
 use std::io;
@@ -65,23 +65,19 @@ pub(crate) fn during<R>(
     }
     std::thread::scope(|scope| {
         let flags = scope.spawn(|| maps::read_with_flags(pid));
-        let written = scope.spawn(|| {
-            let page_map = maps::page_map(pid)?;
-            let runs = |(start, end)| (start, maps::written_pages(&page_map, start, end));
-            Ok::<_, io::Error>(large.into_iter().map(runs).collect())
-        });
+        // First: where as many threads are busy as there are processors, each call that a thread of
+        // the process makes for us waits for its turn.
         let done = meanwhile();
+        let written = maps::page_map(pid).map(|page_map| {
+            let runs = |(start, end)| (start, maps::written_pages(&page_map, start, end));
+            large.into_iter().map(runs).collect()
+        });
         let failed = |_| Err(io::Error::other("a thread failed"));
-        let survey = flags
-            .join()
-            .unwrap_or_else(failed)
-            .and_then(|lines| {
-                Ok((
-                    lines,
-                    written.join().unwrap_or_else(|_| Ok(HashMap::new()))?,
-                ))
-            })
-            .map(|(lines, written)| Survey { lines, written });
+        let lines = flags.join().unwrap_or_else(failed);
+        let survey = lines.and_then(|lines| {
+            let written = written?;
+            Ok(Survey { lines, written })
+        });
         (done, survey)
     })
 }
