@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -66,8 +66,8 @@ struct Open {
 #[derive(Clone)]
 struct Awaited {
     host: Arc<Host>,
-    all: Sender<Halves>,
-    wanted: Sender<Halves>,
+    all: SyncSender<Halves>,
+    wanted: SyncSender<Halves>,
 }
 
 /// One process, and the children that it has forked since.
@@ -117,8 +117,9 @@ impl Arrivals {
     /// `host` will be told that it may offer pages.
     pub(crate) fn announce(&self, host: &Arc<Host>) -> Offer {
         let number = self.numbers.fetch_add(1, Ordering::SeqCst) + 1;
-        let (all, all_opened) = mpsc::channel();
-        let (wanted, wanted_opened) = mpsc::channel();
+        // One lane each: what a host opens beside is closed.
+        let (all, all_opened) = mpsc::sync_channel(1);
+        let (wanted, wanted_opened) = mpsc::sync_channel(1);
         let host = Arc::clone(host);
         let awaited = Awaited { host, all, wanted };
         lock(&self.open.by_number).insert(number, awaited);
@@ -141,8 +142,8 @@ impl Arrivals {
             Which::Offered => &awaited.all,
             _ => &awaited.wanted,
         };
-        // Fails if it is over already.
-        let _ = to.send(lane);
+        // Fails if it is over already, too.
+        let _ = to.try_send(lane);
     }
 }
 

@@ -8,24 +8,24 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::LazyLock;
 
-/// The points, in the order of a movement.
+/// The points, in the order of a movement, and what a failure there means.
 pub const POINTS: &[&str] = &[
-    // A running process is captured, at home or at its host.
+    // A running process is captured, at home or at its host: it goes on where it is.
     "capture",
     //
-    // A body is made at the host.
+    // A body is made at the host: the process goes on at home.
     "rebuild",
     //
-    // A deputy becomes its process again.
+    // A deputy becomes its process again: its body goes on at the host.
     "restore",
     //
-    // Pages that follow their image are put in place at a host.
+    // Pages that follow their image are put in place at a host: the process ends, with a message.
     "pages",
     //
     // The same at home.
     "pages-home",
     //
-    // A file with the content of one at home is at hand on the host.
+    // A file with the content of one at home is at hand on the host: it is copied.
     "local-file",
 ];
 
