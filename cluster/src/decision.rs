@@ -53,6 +53,8 @@ pub enum Why {
     Forwarding,
     /// It goes because this node takes no guests any more.
     Draining,
+    /// It goes home, or stays there, because home drains.
+    HomeDrains,
 }
 
 impl Why {
@@ -76,6 +78,7 @@ impl Why {
             Why::MemoryShort => "goes, memory runs out here",
             Why::Forwarding => "goes home, it forwards too many calls",
             Why::Draining => "goes, this node takes no guests any more",
+            Why::HomeDrains => "belongs at home, which drains",
         }
     }
 }

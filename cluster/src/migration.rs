@@ -1,6 +1,6 @@
 //! What leaves a node: once a step, for its guests and for its own processes.
 //!
-//! In this order: guests of a node that drains; whatever must go so that memory suffices
+//! In this order: processes of a home that drains; guests of a node that drains; whatever must go so that memory suffices
 //! (memory ushering); guests that forward too many calls; at most one process that would be done
 //! sooner elsewhere.
 
@@ -73,6 +73,15 @@ pub fn leave(step: &Step<'_>, settings: &Settings, random: &mut impl Rng) -> Vec
         .iter()
         .filter(|p| !p.leaving && !p.rules.locked)
         .collect();
+    for process in &movable {
+        let home_load = process.home_load.as_ref();
+        if process.home != step.here.node && home_load.is_some_and(|known| known.load.closed) {
+            orders.push(home(step, process, Why::HomeDrains, settings));
+        }
+    }
+    if !orders.is_empty() {
+        return orders;
+    }
     if step.here.closed {
         for process in &movable {
             if process.home != step.here.node {
@@ -541,6 +550,28 @@ mod tests {
             ..idle(9)
         }));
         assert!(decide(&here(1.0, 0.0), &[chatty], &[], &[]).is_empty());
+    }
+
+    #[test]
+    fn processes_of_a_home_that_drains_are_called_home() {
+        let (rules, locked) = (
+            Rules::default(),
+            Rules {
+                locked: true,
+                ..Rules::default()
+            },
+        );
+        let mut of_closed = running(10, 9, &rules);
+        of_closed.home_load = Some(known(Load {
+            closed: true,
+            ..idle(9)
+        }));
+        let mut kept = running(11, 9, &locked);
+        kept.home_load = of_closed.home_load;
+        let processes = [of_closed, kept, running(12, 8, &rules)];
+        let orders = decide(&here(1.0, 0.0), &processes, &[], &[]);
+        let went: Vec<_> = orders.iter().map(|o| (o.0, o.2)).collect();
+        assert_eq!(went, [(10, Why::HomeDrains)]);
     }
 
     #[test]

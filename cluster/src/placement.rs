@@ -71,6 +71,9 @@ pub fn place(start: &Start<'_>, settings: &Settings, random: &mut impl Rng) -> D
         why,
         figures,
     };
+    if home.closed {
+        return stay(Why::HomeDrains, figures);
+    }
     if rules.locked {
         return stay(Why::Locked, figures);
     }

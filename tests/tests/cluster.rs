@@ -369,6 +369,25 @@ fn a_node_that_drains_is_left_by_its_guests() {
 }
 
 #[test]
+fn a_home_that_drains_calls_its_processes() {
+    let cluster = Cluster::of(2, "");
+    let home = cluster.node(1);
+    let mut jobs = compute(home, &["--on", "n2"], 2);
+    jobs.extend(compute(home, &["--on", "n2", "--lock"], 1));
+    await_places(home, &jobs, |places| {
+        places.iter().all(|place| place == ">n2")
+    });
+    let _ = home.mosctl(&["drain"]).ok();
+    await_places(home, &jobs, |places| {
+        places[..2].iter().all(|place| place == "-")
+    });
+    assert_eq!(places(home, &jobs)[2], ">n2", "--lock");
+    let events = home.mosctl(&["events"]).ok();
+    assert!(events.contains("belongs at home, which drains"), "{events}");
+    all_end_right(home, jobs);
+}
+
+#[test]
 fn what_is_locked_stays() {
     let mut cluster = Cluster::of(1, "speed = 1");
     let mut jobs = compute(cluster.node(1), &["--lock"], 1);
