@@ -222,10 +222,13 @@ mod tests {
         ));
         let magic = FrameHeader { magic: 1, ..good };
         assert!(matches!(parse(&bytes(magic)), Err(LaneError::Refused(_))));
-        let version = FrameHeader { version: 2, ..good };
+        let version = FrameHeader {
+            version: VERSION + 1,
+            ..good
+        };
         assert!(matches!(
             parse(&bytes(version)),
-            Err(LaneError::Version { ours: 1, theirs: 2 })
+            Err(LaneError::Version { ours: VERSION, theirs }) if theirs == VERSION + 1
         ));
         for payload_bytes in [0, 1, 3, u32::MAX] {
             let size = FrameHeader {
