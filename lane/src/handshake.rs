@@ -340,7 +340,8 @@ mod tests {
             client.shutdown(Shutdown::Both).unwrap();
         });
         let text = error.to_string();
-        assert!(text.contains("1 here, 2 on the other"), "{text}");
+        let both = format!("{VERSION} here, {} on the other", VERSION + 1);
+        assert!(text.contains(&both), "{text}");
 
         let (client, mut server) = pair();
         server.write_all(newer.as_bytes()).unwrap();
@@ -349,7 +350,7 @@ mod tests {
             .map(|_| ())
             .unwrap_err();
         assert!(
-            matches!(error, LaneError::Version { ours: 1, theirs: 2 }),
+            matches!(error, LaneError::Version { ours: VERSION, theirs } if theirs == VERSION + 1),
             "{error:?}"
         );
     }
