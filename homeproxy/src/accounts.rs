@@ -152,7 +152,7 @@ impl Accounts {
     /// A process has ended; who waits for it finds what it has used.
     pub(crate) fn ended(&self, pid: i32) {
         let mut of = lock(&self.of);
-        settle(&mut of);
+        settle(&mut of, pid);
         if let Some(account) = of.get_mut(&pid) {
             account.has_ended = true;
             if account.as_child() == CpuTime::default() {
@@ -200,7 +200,7 @@ impl Accounts {
         }
         let elsewhere = {
             let mut of = lock(&self.of);
-            settle(&mut of);
+            settle(&mut of, pid);
             of.get(&pid).map_or(Elsewhere::default(), |account| {
                 let thread = account.threads.get(&tid);
                 Elsewhere {
@@ -309,7 +309,7 @@ impl Accounts {
 
     fn of_children(&self, pid: i32) -> CpuTime {
         let mut of = lock(&self.of);
-        settle(&mut of);
+        settle(&mut of, pid);
         of.get(&pid).map_or(CpuTime::default(), |a| a.children)
     }
 }
@@ -320,10 +320,12 @@ fn add_to_usage(data: &mut [u8], at: Option<usize>, used: CpuTime) {
     }
 }
 
-/// A parent at home waits without our hearing of it: its children are gone then.
-fn settle(of: &mut HashMap<i32, Account>) {
+/// A parent at home waits without our hearing of it: its children are gone then. They are looked at when it
+/// asks, and before it ends itself.
+fn settle(of: &mut HashMap<i32, Account>, parent: i32) {
     let is_gone = |pid: &i32| !Path::new(&format!("/proc/{pid}")).exists();
-    let ended = of.iter().filter(|(_, account)| account.has_ended);
+    let is_ended_child = |account: &Account| account.has_ended && account.parent == parent;
+    let ended = of.iter().filter(|(_, account)| is_ended_child(account));
     let gone: Vec<i32> = ended.map(|(pid, _)| *pid).filter(is_gone).collect();
     for pid in gone {
         pass_to_parent(of, pid);

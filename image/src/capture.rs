@@ -175,12 +175,7 @@ fn look_into_threads(
         if let Err(ended @ ImageError::Ended { .. }) = captured {
             return Err(ended);
         }
-        let taken = injector
-            .end()
-            .map_err(ImageError::step("let go of a thread", thread.tid))?;
-        for signal in taken {
-            ptrace::tgkill(pid, thread.tid, signal).map_err(step("keep a signal"))?;
-        }
+        injector.end_keeping_signals(pid)?;
         image.threads.push(captured?);
         let own =
             ptrace::pending_signals(thread.tid, false).map_err(step("read the waiting signals"))?;

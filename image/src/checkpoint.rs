@@ -13,6 +13,7 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::ImageError;
+use crate::postcopy::parcel::is_zeros;
 use crate::schema::{
     Backing, IMAGE_BYTES_MAX, Image, MemoryLimit, PAGE_BYTES, PAGES_BYTES_MAX, PageRun,
 };
@@ -278,9 +279,8 @@ impl Checkpoint {
 
     /// Leaves out pages that show zeros where fresh memory does as well.
     pub fn omit_zeros(&mut self) {
-        const ZERO: [u8; PAGE_BYTES as usize] = [0; PAGE_BYTES as usize];
-        let pages = std::mem::take(&mut self.pages);
-        let mut contents = pages.chunks_exact(PAGE_BYTES as usize);
+        let page_bytes = PAGE_BYTES as usize;
+        let (mut next, mut kept) = (0, 0);
         let mut runs: Vec<PageRun> = Vec::new();
         let mappings = &self.image.mappings;
         for run in &self.image.pages {
@@ -289,22 +289,27 @@ impl Checkpoint {
                 .get(at)
                 .is_some_and(|m| m.backing == Backing::Anonymous);
             let mut is_open = false;
-            for (index, page) in contents.by_ref().take(run.count as usize).enumerate() {
-                if is_memory && page == ZERO {
+            for index in 0..run.count {
+                let page = next..next + page_bytes;
+                next = page.end;
+                if is_memory && is_zeros(&self.pages[page.clone()]) {
                     is_open = false;
                     continue;
                 }
                 match runs.last_mut() {
                     Some(last) if is_open => last.count += 1,
                     _ => runs.push(PageRun {
-                        start: run.start + index as u64 * PAGE_BYTES,
+                        start: run.start + index * PAGE_BYTES,
                         count: 1,
                     }),
                 }
                 is_open = true;
-                self.pages.extend_from_slice(page);
+                // In place: there may be as much of it as there is memory.
+                self.pages.copy_within(page, kept);
+                kept += page_bytes;
             }
         }
+        self.pages.truncate(kept);
         self.image.pages = runs;
     }
 }

@@ -177,12 +177,7 @@ pub fn deputise_running(image: &Image) -> Result<Stood, ImageError> {
     if let Err(ended @ ImageError::Ended { .. }) = windows {
         return Err(ended);
     }
-    let taken = injector
-        .end()
-        .map_err(step("let go of the leading thread"))?;
-    for signal in taken {
-        ptrace::tgkill(pid, pid, signal).map_err(step("keep a signal"))?;
-    }
+    injector.end_keeping_signals(pid)?;
     let windows = windows?;
     let mut slots = Vec::new();
     for (index, thread) in image.threads.iter().enumerate() {

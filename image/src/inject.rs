@@ -206,4 +206,17 @@ impl Injector {
         ptrace::set_signal_mask(self.tid, self.mask)?;
         Ok(self.taken)
     }
+
+    /// The same for a thread of process `pid`, to which those signals are sent again.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub(crate) fn end_keeping_signals(self, pid: i32) -> Result<(), ImageError> {
+        let tid = self.tid;
+        let taken = self.end();
+        for signal in taken.map_err(ImageError::step("let go of a thread", tid))? {
+            ptrace::tgkill(pid, tid, signal).map_err(ImageError::step("keep a signal", tid))?;
+        }
+        Ok(())
+    }
 }

@@ -353,12 +353,7 @@ pub fn timers_of(pid: i32) -> Result<[[u64; 4]; 3], ImageError> {
     if let Err(ended @ ImageError::Ended { .. }) = asked {
         return Err(ended);
     }
-    let taken = injector
-        .end()
-        .map_err(step("let go of the leading thread"))?;
-    for signal in taken {
-        ptrace::tgkill(pid, pid, signal).map_err(step("keep a signal"))?;
-    }
+    injector.end_keeping_signals(pid)?;
     // One whose signal waits stands still until that is taken, and goes on with its interval then.
     for timer in timers.iter_mut().filter(|timer| timer[2..] == [0, 0]) {
         timer.copy_within(0..2, 2);

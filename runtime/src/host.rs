@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use image::Image;
@@ -26,6 +27,11 @@ use crate::readahead::Streams;
 const SPARE_LINKS: usize = 4;
 /// Stack of helper threads in bytes.
 pub(crate) const STACK_BYTES: usize = 128 * 1024;
+
+/// How long it is tried to open a lane; less than home waits for one with pages.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+/// How often.
+const CONNECT_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Locks `mutex`; a panic of another holder does not matter, since all shared
 /// state is consistent between statements.
@@ -234,9 +240,19 @@ impl Host {
         })
     }
 
-    /// A lane that is bound to nothing yet.
+    /// A lane that is bound to nothing yet. Where many processes move at once home refuses connections
+    /// of one host beyond so many that are under way: then it is tried again.
     pub(crate) fn lane(&self) -> Result<Lane, LaneError> {
-        Lane::connect(self.home, &self.secret)
+        let since = Instant::now();
+        loop {
+            match Lane::connect(self.home, &self.secret) {
+                Err(error) if since.elapsed() < CONNECT_PATIENCE => {
+                    tracing::debug!("open a lane: {error}");
+                    std::thread::sleep(CONNECT_INTERVAL);
+                }
+                connected => return connected,
+            }
+        }
     }
 
     /// A lane bound to thread `tid`.
@@ -244,7 +260,7 @@ impl Host {
         let spare = lock(&self.spare).pop();
         let mut link = match spare {
             Some(link) => link,
-            None => Link::connect(self.home, &self.secret)?,
+            None => Link::over(self.lane()?)?,
         };
         link.bind(tid)?;
         Ok(link)

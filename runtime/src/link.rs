@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use abi::CALL_BYTES_MAX;
@@ -11,7 +10,7 @@ use image::Image;
 use image::files::{FILE_BYTES_MAX, FileIdentity, LocalFiles, Mappable};
 use image::postcopy::source::Source;
 use image::schema::IMAGE_BYTES_MAX;
-use lane::{Frame, Kind, Lane, LaneError, Receiver, Secret, Sender};
+use lane::{Frame, Kind, Lane, LaneError, Receiver, Sender};
 use sys::patience::{Patience, UNDER_WAY};
 
 use crate::host::lock;
@@ -53,9 +52,9 @@ pub(crate) const GONE: i64 = i64::MIN + 2;
 pub(crate) const STAYS: i64 = i64::MIN + 3;
 
 impl Link {
-    /// Connects a lane that is bound to no thread yet.
-    pub(crate) fn connect(home: SocketAddr, secret: &Secret) -> Result<Link, LaneError> {
-        let (sender, receiver) = Lane::connect(home, secret)?.split()?;
+    /// The host's end of a lane that is bound to no thread yet.
+    pub(crate) fn over(lane: Lane) -> Result<Link, LaneError> {
+        let (sender, receiver) = lane.split()?;
         Ok(Link {
             sender: Arc::new(Mutex::new(sender)),
             receiver,

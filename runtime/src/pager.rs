@@ -3,23 +3,17 @@
 //! When all have come, home is told that it need not keep them any more.
 
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
 
 use image::postcopy::filler::Filler;
 use image::schema::PageRun;
 use lane::control::ToHome;
 use lane::pages::{Opening, Which};
-use lane::{Kind, Lane, LaneError};
+use lane::{Kind, LaneError};
 use pages::{Halves, PagesError};
 use sys::ptrace;
 
 use crate::guest::Process;
 use crate::host::{Host, Order, STACK_BYTES, lock};
-
-/// How long it is tried to open a lane; less than home waits for it.
-const OPEN_PATIENCE: Duration = Duration::from_secs(10);
-/// How often.
-const OPEN_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How far the pages of a process are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -148,19 +142,8 @@ fn bring(
     }
 }
 
-/// Opens a lane. Where many processes move at once home refuses connections of one host beyond so many
-/// that are under way: then it is tried again.
 fn open(host: &Host, opening: Opening) -> Result<Halves, LaneError> {
-    let since = Instant::now();
-    let (mut sender, receiver) = loop {
-        match host.lane().and_then(Lane::split) {
-            Err(error) if since.elapsed() < OPEN_PATIENCE => {
-                tracing::debug!("open a lane for pages: {error}");
-                std::thread::sleep(OPEN_INTERVAL);
-            }
-            opened => break opened?,
-        }
-    };
+    let (mut sender, receiver) = host.lane()?.split()?;
     opening.encode(sender.begin());
     sender.send(Kind::Pages, 0, 0)?;
     Ok((sender, receiver))

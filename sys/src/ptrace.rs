@@ -60,27 +60,36 @@ pub const EVENT_STOP: i32 = 128;
 ///
 /// `None`: nothing to report yet (only with `nohang`). `ECHILD`: nobody left.
 pub fn wait(pid: i32, nohang: bool) -> io::Result<Option<(i32, Change)>> {
-    Ok(wait_counting(pid, nohang)?.map(|(pid, change, _)| (pid, change)))
+    // For its CPU time the kernel looks at all threads of a process.
+    wait_with(pid, nohang, None)
 }
 
 /// As [`wait`], with the CPU time that the process has used, in microseconds of user and system: all of
 /// it where this is the end of a leading thread.
 pub fn wait_counting(pid: i32, nohang: bool) -> io::Result<Option<(i32, Change, [u64; 2])>> {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    let waited = wait_with(pid, nohang, Some(&mut usage))?;
+    // SAFETY: zeros are a valid value, and so is what the kernel writes.
+    let usage = unsafe { usage.assume_init() };
+    let us = |t: libc::timeval| t.tv_sec as u64 * 1_000_000 + t.tv_usec as u64;
+    let used = [us(usage.ru_utime), us(usage.ru_stime)];
+    Ok(waited.map(|(pid, change)| (pid, change, used)))
+}
+
+fn wait_with(
+    pid: i32,
+    nohang: bool,
+    usage: Option<&mut std::mem::MaybeUninit<libc::rusage>>,
+) -> io::Result<Option<(i32, Change)>> {
     let mut status = 0;
     let flags = libc::__WALL | if nohang { libc::WNOHANG } else { 0 };
+    let usage = usage.map_or(std::ptr::null_mut(), |usage| usage.as_mut_ptr());
     loop {
-        let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-        // SAFETY: `status` and `usage` are live locals.
-        let got = unsafe { libc::wait4(pid, &mut status, flags, usage.as_mut_ptr()) };
-        // SAFETY: zeros are a valid value, and so is what the kernel writes.
-        let usage = unsafe { usage.assume_init() };
+        // SAFETY: `status` is a live local; `usage` is null, or lives as long as this call.
+        let got = unsafe { libc::wait4(pid, &mut status, flags, usage) };
         match crate::check(i64::from(got)) {
             Ok(0) => return Ok(None),
-            Ok(pid) => {
-                let us = |t: libc::timeval| t.tv_sec as u64 * 1_000_000 + t.tv_usec as u64;
-                let used = [us(usage.ru_utime), us(usage.ru_stime)];
-                return Ok(Some((pid as i32, decode(status), used)));
-            }
+            Ok(pid) => return Ok(Some((pid as i32, decode(status)))),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

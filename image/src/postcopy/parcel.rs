@@ -68,6 +68,12 @@ pub fn open(parcel: &[u8]) -> Result<Vec<Part<'_>>, ImageError> {
     }
 }
 
+/// Whether a page holds nothing but zeros.
+pub(crate) fn is_zeros(page: &[u8]) -> bool {
+    let mut parts = page.as_chunks::<16>().0.iter();
+    parts.all(|part| *part == [0; 16])
+}
+
 /// Turns contents of consecutive pages at the end of `out`, from `from` on, the
 /// first of which has address `start`, into runs: pages of zeros are taken out.
 pub fn sort(out: &mut Vec<u8>, from: usize, start: u64, runs: &mut Vec<(PageRun, bool)>) {
@@ -75,11 +81,7 @@ pub fn sort(out: &mut Vec<u8>, from: usize, start: u64, runs: &mut Vec<(PageRun,
     let (mut kept, mut at) = (from, start);
     let mut next = from;
     while next < out.len() {
-        let zeros = out[next..next + page_bytes]
-            .as_chunks::<16>()
-            .0
-            .iter()
-            .all(|part| *part == [0; 16]);
+        let zeros = is_zeros(&out[next..next + page_bytes]);
         if !zeros {
             if kept != next {
                 out.copy_within(next..next + page_bytes, kept);
