@@ -60,8 +60,9 @@ pub(crate) struct Tracer {
     leaders: HashMap<i32, Arc<Process>>,
     /// Processes (pid at home) that are on their way home.
     leaving: HashMap<i32, Leaving>,
-    /// Processes (pid at home) that home wants back as soon as all of their
-    /// pages have come, and whether pages may follow them.
+    /// Processes (pid at home) that home wants back as soon as its last
+    /// answer is here and all of their pages have come, and whether pages
+    /// may follow them.
     recall_later: HashMap<i32, Option<Follow>>,
     /// Threads that make an interrupted call again.
     shortenings: Shortenings,

@@ -126,6 +126,11 @@ impl Tracer {
 
     /// Home holds back its signals and wants the process: its threads stop.
     pub(super) fn recall(&mut self, pid: i32, may_follow: Option<Follow>) {
+        if self.has_sent(pid) {
+            // Home has refused the image that it was sent, and this has overtaken that answer.
+            self.recall_later.insert(pid, may_follow);
+            return;
+        }
         let refusal = match self.process(pid) {
             Some(_) if self.frozen.contains_key(&pid) => Some("it is stopped".to_owned()),
             Some(process) if capture::has_lost_leader(process.outer) => {
@@ -463,6 +468,11 @@ impl Tracer {
         for (outer, wait) in leaving.held {
             // ESRCH: it has ended.
             let _ = self.shortenings.resume(outer, wait);
+        }
+        if leaving.sent
+            && let Some(may_follow) = self.recall_later.remove(&pid)
+        {
+            self.recall(pid, may_follow);
         }
     }
 }
