@@ -10,6 +10,7 @@ pub mod command;
 pub mod coverage;
 pub mod errno;
 pub mod filter;
+pub mod looks;
 pub mod marshal;
 pub mod memory;
 pub mod pieces;

@@ -27,8 +27,9 @@ use crate::setup::Setup;
 const BOUND: i32 = 4711;
 
 /// Requests of a host.
-const REQUESTS: [Kind; 6] = [
+const REQUESTS: [Kind; 7] = [
     Kind::Call,
+    Kind::Calls,
     Kind::Exec,
     Kind::Fork,
     Kind::FetchImage,

@@ -25,6 +25,7 @@ use sys::window::{Call, Slot, Window};
 
 use crate::coming::Coming;
 use crate::direct;
+use crate::guesses::{Guesses, Willing};
 use crate::hosts::Host;
 use crate::job::{DeputyThread, EXECUTED, GONE, Job, Order, Place, Returned, lock};
 use crate::mapped::Wish;
@@ -95,6 +96,7 @@ pub(crate) fn serve(
         parts: Vec::new(),
         coming: Coming::default(),
         reading: Reading::default(),
+        willing: Willing::default(),
     };
     // A guest that has just got an answer may go on with the next call.
     let mut patience = Patience::new(PERHAPS);
@@ -126,6 +128,8 @@ struct Server<'a> {
     coming: Coming,
     /// What is read ahead for the thread.
     reading: Reading,
+    /// Whether guesses are made.
+    willing: Willing,
 }
 
 impl Server<'_> {
@@ -176,11 +180,14 @@ impl Server<'_> {
                 _ => self.answer(frame, GONE, None),
             };
         };
-        if matches!(frame.kind, Kind::Call | Kind::Exec | Kind::Fork) {
+        if matches!(
+            frame.kind,
+            Kind::Call | Kind::Calls | Kind::Exec | Kind::Fork
+        ) {
             thread.deputy.calls.fetch_add(1, Ordering::Relaxed);
         }
         let served = match frame.kind {
-            Kind::Call | Kind::Exec => self.call(frame, &thread),
+            Kind::Call | Kind::Calls | Kind::Exec => self.call(frame, &thread),
             Kind::Fork => self.fork(frame, &thread),
             Kind::FetchImage => self.image(frame, &thread),
             Kind::DescribeFile => self.describe(frame, &thread),
@@ -239,6 +246,14 @@ impl Server<'_> {
             parts.extend_from_slice(frame.payload);
             &parts
         };
+        let (mut encoded, mut guesses) = (encoded, Guesses::default());
+        if frame.kind == Kind::Calls {
+            let calls = lane::guesses::calls(encoded)?;
+            encoded = calls[0];
+            if self.willing.is() {
+                guesses = Guesses::parse(&calls[1..]).map_err(|e| End::Malformed(e.0))?;
+            }
+        }
         let call = WireCall::parse(encoded).map_err(|e| End::Malformed(e.0))?;
         if let Some(result) = direct::answer(&thread.deputy, &call) {
             return self.answer(frame, result, Some(thread));
@@ -258,12 +273,17 @@ impl Server<'_> {
                 if readahead::minds_leases(&call) {
                     self.job.leases.recall_all();
                 }
-                let mut result = execute(self.job, thread, &mut slot, &call, frame.request);
+                let since = Instant::now();
+                let request = frame.request;
+                let mut result = execute(self.job, thread, &mut slot, &call, request, &mut guesses);
+                if !guesses.is_empty() {
+                    self.willing.learn(since);
+                }
                 if readahead::was_put_off(&call, result) && self.give_way(frame, thread) {
                     // Interrupted: it has not happened, and happens where the process goes on.
                     result = match thread.interrupt.load(Ordering::SeqCst) == frame.request {
                         true => ERESTARTNOINTR,
-                        false => execute(self.job, thread, &mut slot, &call, frame.request),
+                        false => execute(self.job, thread, &mut slot, &call, request, &mut guesses),
                     };
                 }
                 direct::learn(&thread.deputy, &call, result);
@@ -273,7 +293,7 @@ impl Server<'_> {
                 result
             }
         };
-        let answered = self.answer_call(frame, thread, &call, result, slot);
+        let answered = self.answer_call(frame, thread, (&call, &guesses), result, slot);
         if result == EXECUTED {
             // The process has a new thread object, window and slot.
             self.thread = self.job.thread_at(self.host, thread.deputy.pid);
@@ -296,7 +316,7 @@ impl Server<'_> {
         &mut self,
         frame: &Frame<'_>,
         thread: &DeputyThread,
-        call: &WireCall<'_>,
+        (call, guesses): (&WireCall<'_>, &Guesses<'_>),
         result: i64,
         mut slot: MutexGuard<'_, Slot>,
     ) -> Result<(), End> {
@@ -304,14 +324,18 @@ impl Server<'_> {
         let out = self.sender.begin();
         out.extend_from_slice(&result.to_le_bytes());
         out.extend_from_slice(&signals.to_le_bytes());
-        if !call.wants_own_mapping() {
+        let mut kind = Kind::Result;
+        if guesses.are_made() {
+            kind = Kind::Results;
+            let data = slot.data();
+            lane::guesses::push_data(out, |out| call.collect(result, data, out));
+            guesses.collect(data, out);
+        } else if !call.wants_own_mapping() {
             call.collect(result, slot.data(), out);
         }
         // First: who has the answer may leave with the next frame.
         drop(slot);
-        Ok(self
-            .sender
-            .send(Kind::Result, frame.lease_epoch, frame.request)?)
+        Ok(self.sender.send(kind, frame.lease_epoch, frame.request)?)
     }
 
     /// A call of the clone family. The child's slot must exist before the
@@ -333,9 +357,10 @@ impl Server<'_> {
         };
         thread.newborn_is_thread.store(is_thread, Ordering::SeqCst);
         *lock(&thread.newborn) = Some(newborn);
-        let result = execute(self.job, thread, &mut slot, &call, frame.request);
+        let mut none = Guesses::default();
+        let result = execute(self.job, thread, &mut slot, &call, frame.request, &mut none);
         *lock(&thread.newborn) = None;
-        self.answer_call(frame, thread, &call, result, slot)
+        self.answer_call(frame, thread, (&call, &none), result, slot)
     }
 
     /// The image of a process that has just executed a program, then its pages.
@@ -386,7 +411,7 @@ impl Server<'_> {
     }
 
     /// What is behind a descriptor, for mapping it: the answer is errno and, if
-    /// that is zero, what is to be done. Flags: 1 shared, 2 written.
+    /// that is zero, what is to be done. Flags: those of [`Wish`], from bit 0 on.
     fn describe(&mut self, frame: &Frame<'_>, thread: &DeputyThread) -> Result<(), End> {
         let (fd, rest) = frame
             .payload
@@ -439,6 +464,7 @@ fn execute(
     slot: &mut Slot,
     call: &WireCall<'_>,
     request: u64,
+    guesses: &mut Guesses<'_>,
 ) -> i64 {
     if call.wants_own_mapping() {
         return execute_mapped(job, thread, slot, call, request);
@@ -446,37 +472,32 @@ fn execute(
     let base = thread.place.address + slot.data_offset();
     let args = call.place(slot.data(), base);
     let nr = u64::from(call.nr);
-    let probe = procfs::probe(call, base);
-    run(job, thread, slot, Call { nr, args }, probe, request)
+    let mut batch = vec![Call { nr, args }];
+    batch.extend(procfs::probe(call, base));
+    let signals = waiting::probe(thread, slot);
+    batch.extend(signals);
+    let before = batch.len();
+    guesses.place(call.space_bytes(), slot.data(), base, &mut batch);
+    let result = run(job, thread, slot, &batch, request);
+    if result >= LOWEST_RESULT {
+        guesses.made(slot, before);
+        if signals.is_some() {
+            waiting::after(job, thread, slot);
+        }
+    }
+    result
 }
 
-/// Executes `call`, and behind it `probe`, which looks at its result.
-fn run(
-    job: &Job,
-    thread: &DeputyThread,
-    slot: &mut Slot,
-    call: Call,
-    probe: Option<Call>,
-    request: u64,
-) -> i64 {
+/// Executes a call, and what stands behind it. Its result.
+fn run(job: &Job, thread: &DeputyThread, slot: &mut Slot, batch: &[Call], request: u64) -> i64 {
     thread.request.store(request, Ordering::SeqCst);
-    let signals = waiting::probe(thread, slot);
-    match (probe, signals) {
-        (Some(probe), Some(signals)) => slot.post(&[call, probe, signals]),
-        (Some(probe), None) => slot.post(&[call, probe]),
-        (None, Some(signals)) => slot.post(&[call, signals]),
-        (None, None) => slot.post(&[call]),
-    }
+    slot.post(batch);
     if thread.interrupt.load(Ordering::SeqCst) == request {
         let tid = thread.tid;
         job.order(Order::Interrupt { tid, request });
     }
     slot.watch();
-    let result = slot.result(0);
-    if signals.is_some() && result >= LOWEST_RESULT {
-        waiting::after(job, thread, slot);
-    }
-    result
+    slot.result(0)
 }
 
 /// As `execute`, with the call's space in a mapping made for it.
@@ -502,7 +523,15 @@ fn execute_mapped(
     let args = call.place(&mut space, address);
     let nr = u64::from(call.nr);
     let result = match fill(thread, slot, address, &space) {
-        Ok(()) => run(job, thread, slot, Call { nr, args }, None, request),
+        Ok(()) => {
+            let signals = waiting::probe(thread, slot);
+            let batch: Vec<Call> = [Call { nr, args }].into_iter().chain(signals).collect();
+            let result = run(job, thread, slot, &batch, request);
+            if signals.is_some() && result >= LOWEST_RESULT {
+                waiting::after(job, thread, slot);
+            }
+            result
+        }
         Err(errno) => errno,
     };
     // Unless the memory is gone, and the thread perhaps too.
@@ -601,6 +630,7 @@ fn describe(job: &Arc<Job>, thread: &DeputyThread, fd: i32, flags: u8) -> Result
         shared: flags & 1 != 0,
         written: flags & 2 != 0,
         anyway: flags & 4 != 0,
+        executed: flags & 8 != 0,
     };
     job.mapped.describe(job, pid, &File::from(file), wish)
 }

@@ -26,6 +26,7 @@
 //! | `coming.rs` | the image of a process that comes home |
 //! | `arriving.rs`, `tracer/arriving.rs` | processes that have come home before their pages |
 //! | `direct.rs` | calls that a lane's thread answers itself |
+//! | `guesses.rs` | calls that a guest will probably make next |
 //! | `journal.rs` | what happens to processes, for the log and the statistics |
 //! | `stats.rs` | the statistics of a job |
 //! | `procfs.rs` | reads of files in /proc that describe a guest's body |
@@ -51,6 +52,7 @@ pub mod checkpoint;
 mod coming;
 mod control;
 mod direct;
+mod guesses;
 #[cfg(test)]
 mod hostile;
 mod hosts;

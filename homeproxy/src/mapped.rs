@@ -85,6 +85,8 @@ pub(crate) struct Wish {
     pub(crate) written: bool,
     /// A copy of what it holds now will do, since the process cannot go home.
     pub(crate) anyway: bool,
+    /// PROT_EXEC.
+    pub(crate) executed: bool,
 }
 
 /// Whether a file stays as it is.
@@ -131,6 +133,7 @@ impl Mapped {
             shared,
             written,
             anyway,
+            executed,
         } = wish;
         let errno = |error: io::Error| error.raw_os_error().unwrap_or(libc::ENODEV);
         let home = |what: &str| Ok(Mappable::AtHome(format!("mmap of {what}")));
@@ -147,7 +150,12 @@ impl Mapped {
             return Err(libc::EACCES);
         }
         let meta = file.metadata().map_err(errno)?;
-        match meta.mode() & libc::S_IFMT {
+        let kind = meta.mode() & libc::S_IFMT;
+        if executed && ![libc::S_IFCHR, libc::S_IFBLK, libc::S_IFSOCK].contains(&kind) {
+            // EPERM: a file system from which nothing is executed.
+            sys::executable::try_map(file.as_fd()).map_err(errno)?;
+        }
+        match kind {
             libc::S_IFREG => {}
             libc::S_IFCHR | libc::S_IFBLK => return home("a device"),
             // TCP takes it, for what it receives without a copy.

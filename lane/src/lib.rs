@@ -42,6 +42,7 @@ pub mod datagram;
 mod error;
 pub mod fault;
 pub mod frame;
+pub mod guesses;
 mod handshake;
 pub mod inspect;
 mod lane;

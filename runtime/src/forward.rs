@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use abi::errno::Errno;
+use abi::looks;
 use abi::marshal::{MarshalError, Marshalled};
 use abi::memory::GuestMemory;
 use abi::row::{Route, Row};
@@ -15,9 +16,11 @@ use abi::wire::CALL_BYTES_MAX;
 use abi::{Pieces, pieces, row};
 use image::unfinished::{self, Rest, Shortened, Unfinished};
 use lane::control::ToHome;
+use lane::guesses::GUESS_BYTES_MAX;
 use lane::{Kind, LaneError};
 use sys::seccomp::Notification;
 
+use crate::guesses::Last;
 use crate::guest::{TemporaryMask, Thread};
 use crate::home_rows::SEEK;
 use crate::host::{Decision, Host, lock};
@@ -66,6 +69,8 @@ pub(crate) struct Worker {
     pub(crate) shared: u64,
     /// Descriptors that the call may move.
     pub(crate) moving: Vec<i32>,
+    /// The call that is about to be sent as it travels, if calls that only look may follow it.
+    encoded: Vec<u8>,
 }
 
 /// The call of a thread that has come in the midst of it, with what is left in
@@ -108,6 +113,7 @@ impl Worker {
             started: None,
             shared: 0,
             moving: Vec::new(),
+            encoded: Vec::new(),
         }
     }
 
@@ -354,6 +360,11 @@ impl Worker {
             Err(MarshalError::Errno(Errno(errno))) => return Verdict::Answer(-i64::from(errno)),
             Err(MarshalError::GoHome(reason)) => return self.go_home(thread, &called(row, reason)),
         }
+        if kind == Kind::Call
+            && let Some(verdict) = self.foretold(thread, row, args, memory)
+        {
+            return verdict;
+        }
         let began_ns = unfinished::now_ns();
         match self.roundtrip(thread, kind, memory, temporary, true) {
             Verdict::Answer(AGAIN) => {
@@ -368,6 +379,38 @@ impl Worker {
             }
             verdict => verdict,
         }
+    }
+
+    /// The call that has been marshalled, if home has answered it before it was asked.
+    fn foretold(
+        &mut self,
+        thread: &Thread,
+        row: &Row,
+        args: &[u64; 6],
+        memory: &dyn GuestMemory,
+    ) -> Option<Verdict> {
+        self.encoded.clear();
+        if !looks::leads(row.nr, args) || self.call.input_bytes() > GUESS_BYTES_MAX / 2 {
+            return None;
+        }
+        self.call.encode(&mut self.encoded);
+        if !looks::only_looks(row.nr, args) {
+            return None;
+        }
+        let mut link = lock(&thread.link);
+        let link = link.as_mut()?;
+        let last = std::mem::replace(&mut link.last, Last::of(row.nr, &self.encoded));
+        let answer = link.foretold.take(&self.encoded, thread.process.step());
+        let mut table = lock(&self.host.guesses);
+        table.follows(last, &self.encoded);
+        let (result, data) = answer?;
+        table.came_true();
+        drop(table);
+        self.encoded.clear();
+        Some(match self.call.scatter(result, data, memory) {
+            Ok(result) => Verdict::Answer(result),
+            Err(malformed) => self.lost(thread, &LaneError::Refused(malformed.0)),
+        })
     }
 
     /// A call was interrupted by nothing that the guest sees, and goes on: what
@@ -437,6 +480,19 @@ impl Worker {
         if let Err(error) = link.put_in_order(&thread.process.ahead) {
             return self.lost(thread, &error);
         }
+        // Once: whatever is made after it is another one.
+        let encoded = std::mem::take(&mut self.encoded);
+        let mut guesses = Vec::new();
+        link.last = Last::default();
+        if !encoded.is_empty() {
+            link.last = Last::of(self.call.nr(), &encoded);
+            guesses = lock(&self.host.guesses).after(link.last);
+        }
+        let calls_before = thread.process.steps.fetch_add(1, Ordering::SeqCst);
+        let step = (
+            calls_before + 1,
+            thread.process.arrivals.load(Ordering::SeqCst),
+        );
         loop {
             if interruptible {
                 thread.begin(link.next_request(), temporary);
@@ -446,13 +502,20 @@ impl Worker {
                     return Verdict::Answer(ERESTARTNOINTR);
                 }
             }
-            if let Err(error) = link.send_call(kind, &self.call) {
+            let sent = match guesses.is_empty() {
+                true => link.send_call(kind, &self.call),
+                false => link.send_guessing(&encoded, &guesses),
+            };
+            if let Err(error) = sent {
                 return self.lost(thread, &error);
             }
             if interruptible && signals::may_be_due(thread, temporary) {
                 signals::interrupt_if_due(&self.host, thread);
             }
-            let answer = link.receive_answer();
+            let answer = match guesses.is_empty() {
+                true => link.receive_answer(),
+                false => link.receive_answers(&guesses, step),
+            };
             thread.end();
             let answer = match answer {
                 Ok(answer) => answer,

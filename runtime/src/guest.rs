@@ -10,6 +10,7 @@ use image::unfinished::Unfinished;
 use lane::control::MORE_SIGNALS;
 use sys::ptrace::SignalInfo;
 
+use crate::guesses::Step;
 use crate::host::lock;
 use crate::link::Link;
 use crate::memory::{BodyMemory, MemoryFiles};
@@ -123,6 +124,8 @@ pub(crate) struct Process {
     pub(crate) remains: Mutex<String>,
     /// Held by all processes that have the same memory.
     pub(crate) memory_shared: Arc<()>,
+    /// How many calls it has sent home.
+    pub(crate) steps: AtomicU64,
     /// Its calls since home was told last; `None`: nobody wants to know.
     pub(crate) calls: Option<Mutex<Calls>>,
     /// How far its pages are; of all processes that have the same memory.
@@ -173,6 +176,7 @@ impl Process {
             captured: AtomicBool::new(false),
             remains: Mutex::default(),
             memory_shared,
+            steps: AtomicU64::new(0),
             calls: stats.then(Mutex::default),
             pages: Arc::default(),
             ahead: Arc::default(),
@@ -180,6 +184,12 @@ impl Process {
             is_counted: false,
             asks_cpu_time: AtomicBool::new(false),
         }
+    }
+
+    /// How far it has got.
+    pub(crate) fn step(&self) -> Step {
+        let of = |count: &AtomicU64| count.load(Ordering::SeqCst);
+        (of(&self.steps), of(&self.arrivals))
     }
 
     /// Whether it may know what CPU time it has used, having used `spent` here.

@@ -17,6 +17,7 @@ use lane::{Kind, Lane, LaneError, Secret};
 use sys::ptrace::SignalInfo;
 use sys::ready::Bell;
 
+use crate::guesses;
 use crate::guest::{Process, Received, Thread};
 use crate::helpers::Helpers;
 use crate::link::Link;
@@ -115,6 +116,8 @@ pub(crate) struct Host {
     pub(crate) files: LocalFiles,
     /// Files that are read ahead.
     pub(crate) streams: Arc<Streams>,
+    /// What follows what.
+    pub(crate) guesses: Mutex<guesses::Table>,
     /// Threads by their id on this node.
     threads: Mutex<HashMap<i32, Arc<Thread>>>,
     spare: Mutex<Vec<Link>>,
@@ -157,6 +160,7 @@ impl Host {
             userfaults,
             files: LocalFiles::default(),
             streams: Streams::new(setup.read_ahead),
+            guesses: Mutex::default(),
             threads: Mutex::new(HashMap::new()),
             spare: Mutex::new(Vec::new()),
             orders: Mutex::new(Vec::new()),

@@ -24,6 +24,7 @@
 
 mod births;
 mod forward;
+mod guesses;
 mod guest;
 mod helpers;
 mod home_rows;

@@ -13,6 +13,7 @@ use image::schema::IMAGE_BYTES_MAX;
 use lane::{Frame, Kind, Lane, LaneError, Receiver, Sender};
 use sys::patience::{Patience, UNDER_WAY};
 
+use crate::guesses::{Foretold, Guess, Last, Step};
 use crate::host::lock;
 use crate::readahead::{Descriptors, Reader};
 
@@ -32,6 +33,10 @@ pub(crate) struct Link {
     patience: Patience,
     /// What has come of files that are read ahead.
     pub(crate) reader: Reader,
+    /// The last call.
+    pub(crate) last: Last,
+    /// Answers that have come with that of the last request.
+    pub(crate) foretold: Foretold,
 }
 
 /// Answer to a call.
@@ -51,6 +56,21 @@ pub(crate) const GONE: i64 = i64::MIN + 2;
 /// The process has executed another program, which runs at home.
 pub(crate) const STAYS: i64 = i64::MIN + 3;
 
+/// Result and number of the last signal at the front of an answer, and the rest.
+fn result_of(payload: &[u8]) -> Result<(i64, u64, &[u8]), LaneError> {
+    let (result, rest) = payload
+        .split_first_chunk::<8>()
+        .ok_or(LaneError::Refused("no result"))?;
+    let (signals, rest) = rest
+        .split_first_chunk::<8>()
+        .ok_or(LaneError::Refused("no signal count"))?;
+    Ok((
+        i64::from_le_bytes(*result),
+        u64::from_le_bytes(*signals),
+        rest,
+    ))
+}
+
 impl Link {
     /// The host's end of a lane that is bound to no thread yet.
     pub(crate) fn over(lane: Lane) -> Result<Link, LaneError> {
@@ -61,6 +81,8 @@ impl Link {
             request: 0,
             patience: Patience::new(UNDER_WAY),
             reader: Reader::default(),
+            last: Last::default(),
+            foretold: Foretold::default(),
         })
     }
 
@@ -112,10 +134,57 @@ impl Link {
         self.request + 1
     }
 
+    /// The next request: what was foretold is of the one before.
+    fn begin_request(&mut self) {
+        self.request += 1;
+        self.foretold.clear();
+    }
+
+    /// Sends a call, encoded, with guesses.
+    pub(crate) fn send_guessing(
+        &mut self,
+        call: &[u8],
+        guesses: &[Arc<Guess>],
+    ) -> Result<(), LaneError> {
+        self.begin_request();
+        let mut sender = lock(&self.sender);
+        let out = sender.begin();
+        lane::guesses::push(call, out);
+        for guess in guesses {
+            lane::guesses::push(guess.bytes(), out);
+        }
+        sender.send(Kind::Calls, EPOCH, self.request)
+    }
+
+    /// Waits for the answer to that; those to the guesses are kept, of a process that is at `step`.
+    pub(crate) fn receive_answers(
+        &mut self,
+        guesses: &[Arc<Guess>],
+        step: Step,
+    ) -> Result<Answer<'_>, LaneError> {
+        let request = self.request;
+        self.patience.watch(|| self.receiver.is_ready());
+        if self.receive()?.kind == Kind::Result {
+            return self.answer();
+        }
+        let frame = self.receiver.last().ok_or(LaneError::Closed)?;
+        if frame.kind != Kind::Results || frame.request != request {
+            return Err(LaneError::Refused("an answer to another request"));
+        }
+        let (result, signals, rest) = result_of(frame.payload)?;
+        let (data, rest) = lane::guesses::piece(rest, CALL_BYTES_MAX)?;
+        self.foretold.keep(guesses, rest, step)?;
+        Ok(Answer {
+            result,
+            signals,
+            data,
+        })
+    }
+
     /// Sends a call without waiting for its answer; one that may be longer than
     /// a frame in parts.
     pub(crate) fn send_call(&mut self, kind: Kind, call: &Marshalled) -> Result<(), LaneError> {
-        self.request += 1;
+        self.begin_request();
         let mut sender = lock(&self.sender);
         if !call.wants_own_mapping() {
             call.encode(sender.begin());
@@ -136,22 +205,21 @@ impl Link {
     /// Waits for the answer to the last call, awake at first if that has paid
     /// lately.
     pub(crate) fn receive_answer(&mut self) -> Result<Answer<'_>, LaneError> {
-        let request = self.request;
         self.patience.watch(|| self.receiver.is_ready());
-        let frame = self.receive()?;
-        if frame.kind != Kind::Result || frame.request != request {
+        self.receive()?;
+        self.answer()
+    }
+
+    /// The answer that has come.
+    fn answer(&self) -> Result<Answer<'_>, LaneError> {
+        let frame = self.receiver.last().ok_or(LaneError::Closed)?;
+        if frame.kind != Kind::Result || frame.request != self.request {
             return Err(LaneError::Refused("an answer to another request"));
         }
-        let (result, rest) = frame
-            .payload
-            .split_first_chunk::<8>()
-            .ok_or(LaneError::Refused("no result"))?;
-        let (signals, data) = rest
-            .split_first_chunk::<8>()
-            .ok_or(LaneError::Refused("no signal count"))?;
+        let (result, signals, data) = result_of(frame.payload)?;
         Ok(Answer {
-            result: i64::from_le_bytes(*result),
-            signals: u64::from_le_bytes(*signals),
+            result,
+            signals,
             data,
         })
     }
@@ -159,7 +227,7 @@ impl Link {
     /// The image of the bound process and the contents of its pages. `later`:
     /// some may come when it runs already.
     pub(crate) fn fetch_image(&mut self, later: bool) -> Result<(Image, Vec<u8>), LaneError> {
-        self.request += 1;
+        self.begin_request();
         let mut sender = lock(&self.sender);
         sender.begin().push(u8::from(later));
         sender.send(Kind::FetchImage, EPOCH, self.request)?;
@@ -207,7 +275,7 @@ impl Link {
             Ok(encoded) => encoded,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        self.request += 1;
+        self.begin_request();
         let request = self.request;
         let lengths = [encoded.len() as u64, image.page_bytes()].map(u64::to_le_bytes);
         let mut sender = lock(&self.sender);
@@ -236,20 +304,22 @@ impl Link {
         }
     }
 
-    /// What becomes of a mapping of descriptor `fd` of the bound process, or its
+    /// What becomes of a mapping of descriptor `fd` of the bound process, with protection `prot`, or its
     /// errno; `anyway`: the process cannot go home for it.
     pub(crate) fn describe(
         &mut self,
         fd: i32,
         shared: bool,
-        written: bool,
+        prot: i32,
         anyway: bool,
     ) -> Result<Result<Mappable, i32>, LaneError> {
-        self.request += 1;
+        self.begin_request();
         let mut sender = lock(&self.sender);
         let out = sender.begin();
         out.extend_from_slice(&fd.to_le_bytes());
-        out.push(u8::from(shared) | u8::from(written) << 1 | u8::from(anyway) << 2);
+        let has = |access| u8::from(prot & access != 0);
+        let (written, executed) = (has(libc::PROT_WRITE), has(libc::PROT_EXEC));
+        out.push(u8::from(shared) | written << 1 | u8::from(anyway) << 2 | executed << 3);
         sender.send(Kind::DescribeFile, EPOCH, self.request)?;
         drop(sender);
         let frame = self.receive()?;
@@ -286,7 +356,7 @@ impl Link {
         let mut copy = sys::memfd::create(c"homenode-file").map_err(io)?;
         let mut offset = 0u64;
         while offset < wanted.bytes {
-            self.request += 1;
+            self.begin_request();
             let mut sender = lock(&self.sender);
             let out = sender.begin();
             out.extend_from_slice(&wanted.digest);

@@ -5,6 +5,7 @@
 //! `std::io::Error` with the kernel's errno; callers add what was tried, on
 //! which pid, and what to do.
 
+pub mod executable;
 pub mod fdpass;
 pub mod features;
 pub mod futex;

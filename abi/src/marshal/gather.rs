@@ -6,6 +6,7 @@
 
 use super::{MarshalError, Marshalled, Place, Rule, TOO_LARGE};
 use crate::errno::Errno;
+use crate::looks::leads;
 use crate::memory::GuestMemory;
 use crate::pieces::{self, Pieces, pieces};
 use crate::row::{Arg, Nested, Route, Row, Size};
@@ -15,6 +16,8 @@ use crate::wire::{CALL_BYTES_MAX, EXEC_BYTES_MAX, HOLE, USER_END, read_u64};
 const PATH_BYTES_MAX: usize = 4096;
 /// Longest iovec array.
 const IOVECS_MAX: u64 = 1024;
+/// Bytes of a `struct iovec`.
+const VECTOR_BYTES: usize = 16;
 /// Most bytes that one call moves (`MAX_RW_COUNT`).
 const MOVED_BYTES_MAX: u64 = 0x7fff_f000;
 /// No pointer is that low: the kernel's default for `mmap_min_addr`.
@@ -122,6 +125,13 @@ pub(super) fn gather(
     let resolved = row.resolve(args);
     if resolved.route == Route::GoHome {
         return Err(MarshalError::GoHome(resolved.gap));
+    }
+    if leads(row.nr, args) {
+        // Those that it has not: the same call looks the same each time.
+        call.args
+            .iter_mut()
+            .skip(row.args.len())
+            .for_each(|arg| *arg = 0);
     }
     let is_exec = resolved.args.contains(&Arg::Strv);
     if is_exec {
@@ -569,8 +579,12 @@ impl Gather<'_> {
         count: u64,
         vectors: Vectors,
     ) -> Result<Option<usize>, MarshalError> {
-        let Some(array) = self.read(at, count * 16)? else {
-            return Ok(None);
+        let array = match self.read(at, count * VECTOR_BYTES as u64)? {
+            Some(array) => array,
+            None => match self.refused_vectors(at, count)? {
+                Some(array) => array,
+                None => return Ok(None),
+            },
         };
         let mut faulted = false;
         for slot in (0..count as usize).map(|index| array + index * 16) {
@@ -611,6 +625,27 @@ impl Gather<'_> {
                 self.put(slot + 8, took);
             }
         }
+        Ok(Some(array))
+    }
+
+    /// An array that cannot be read to its end, if one of its vectors before that is refused: the kernel
+    /// goes through them one by one. The others are then of no concern.
+    fn refused_vectors(&mut self, at: u64, count: u64) -> Result<Option<usize>, MarshalError> {
+        let bytes = count as usize * VECTOR_BYTES;
+        let before = self.call.input_bytes;
+        let array = self.read_some(at, bytes as u64)?;
+        let whole = (self.call.input_bytes - array) / VECTOR_BYTES;
+        let is_refused = |index: &usize| {
+            let length = read_u64(&self.call.input, array + index * VECTOR_BYTES + 8);
+            length.is_some_and(|length| length > i64::MAX as u64)
+        };
+        let Some(refused) = (0..whole).find(is_refused) else {
+            self.call.input_bytes = before;
+            return Ok(None);
+        };
+        let end = array + (refused + 1) * VECTOR_BYTES;
+        self.call.input_bytes = array + bytes;
+        self.call.input[end..array + bytes].fill(0);
         Ok(Some(array))
     }
 

@@ -17,6 +17,19 @@ use crate::signals::{self, SI_TKILL, SI_USER};
 /// Longest time a process may take to die of its own signal.
 const DEATH_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// Ending and stopping are the home kernel's business; 0 and nonsense too.
+fn is_decided_at_home(signal: i32) -> bool {
+    const ENDING_AND_STOPPING: [i32; 6] = [
+        libc::SIGKILL,
+        libc::SIGSTOP,
+        libc::SIGTSTP,
+        libc::SIGTTIN,
+        libc::SIGTTOU,
+        libc::SIGCONT,
+    ];
+    !(1..=64).contains(&signal) || ENDING_AND_STOPPING.contains(&signal)
+}
+
 pub(super) fn kill(
     worker: &mut Worker,
     thread: &Arc<Thread>,
@@ -29,18 +42,7 @@ pub(super) fn kill(
         libc::SYS_tkill => (own, args[0] as i32, args[1] as i32),
         _ => (args[0] as i32, args[1] as i32, args[2] as i32),
     };
-    // Ending and stopping are the home kernel's business; 0 and nonsense too.
-    let decided_at_home = !(1..=64).contains(&signal)
-        || [
-            libc::SIGKILL,
-            libc::SIGSTOP,
-            libc::SIGTSTP,
-            libc::SIGTTIN,
-            libc::SIGTTOU,
-            libc::SIGCONT,
-        ]
-        .contains(&signal);
-    if pid != own || decided_at_home || thread.process.holds(signal) {
+    if pid != own || is_decided_at_home(signal) || thread.process.holds(signal) {
         return worker.home(thread, row, args);
     }
     let threads = worker.host.threads_of(own);
@@ -66,28 +68,32 @@ pub(super) fn kill(
     send(worker, thread, tid, info)
 }
 
-/// rt_tgsigqueueinfo(2) to a thread of the caller's own process: at home it
-/// would look as if it were for the whole process.
+/// rt_sigqueueinfo(2), rt_tgsigqueueinfo(2) to the caller's own process or a thread of it: at home the
+/// latter would look as if it were for the whole process, and the caller would go on for a moment.
 pub(super) fn queue(
     worker: &mut Worker,
     thread: &Arc<Thread>,
     row: &'static Row,
     args: &[u64; 6],
 ) -> Verdict {
-    /// Of sigqueue(3): no kernel minds what else the details say.
-    const SI_QUEUE: i32 = -1;
+    /// Codes of which no kernel minds what else the details say, SI_DETHREAD to SI_USER.
+    const KNOWN: std::ops::RangeInclusive<i32> = -7..=0;
     let own = thread.process.pid;
-    let (pid, tid, signal) = (args[0] as i32, args[1] as i32, args[2] as i32);
+    let [pid, second, third, ..] = args.map(|arg| arg as i32);
+    let (tid, signal, details) = match i64::from(row.nr) {
+        libc::SYS_rt_sigqueueinfo => (0, second, args[2]),
+        _ => (second, third, args[3]),
+    };
+    let has_thread = || worker.host.threads_of(own).iter().any(|t| t.tid == tid);
     let is_own = pid == own
-        && (1..=64).contains(&signal)
-        && ![libc::SIGKILL, libc::SIGSTOP, libc::SIGCONT].contains(&signal)
+        && !is_decided_at_home(signal)
         && !thread.process.holds(signal)
-        && worker.host.threads_of(own).iter().any(|t| t.tid == tid);
+        && (i64::from(row.nr) == libc::SYS_rt_sigqueueinfo || has_thread());
     let mut info = [0; 128];
-    if !is_own || thread.memory().read(args[3], &mut info).is_err() {
+    if !is_own || thread.memory().read(details, &mut info).is_err() {
         return worker.home(thread, row, args);
     }
-    if i32::from_ne_bytes([info[8], info[9], info[10], info[11]]) != SI_QUEUE {
+    if !KNOWN.contains(&i32::from_ne_bytes([info[8], info[9], info[10], info[11]])) {
         return worker.home(thread, row, args);
     }
     info[..4].copy_from_slice(&signal.to_ne_bytes());

@@ -23,7 +23,7 @@ pub(super) fn map(
 ) -> Verdict {
     let [at, length, prot, flags, fd, offset] = notified.args;
     let kind = flags as i32 & libc::MAP_TYPE;
-    let written = prot as i32 & libc::PROT_WRITE != 0;
+    let prot = prot as i32;
     if offset % PAGE_BYTES != 0 || (fd as i32) < 0 {
         // The kernel's own error, which looks at the file later or finds none.
         return Verdict::Native;
@@ -36,7 +36,7 @@ pub(super) fn map(
             return Verdict::Gone;
         };
         let shared = kind != libc::MAP_PRIVATE;
-        let mut described = link.describe(fd as i32, shared, written, false);
+        let mut described = link.describe(fd as i32, shared, prot, false);
         if let Ok(Ok(Mappable::AtHome(what))) = &described
             && !is_wrong
         {
@@ -45,7 +45,7 @@ pub(super) fn map(
             };
             let what = what.clone();
             // The content as it is now is the best there is.
-            described = link.describe(fd as i32, shared, written, true);
+            described = link.describe(fd as i32, shared, prot, true);
             if let Ok(Ok(Mappable::AtHome(_))) = described {
                 worker.host.say_remains(&thread.process, &what, &why);
                 return Verdict::Answer(-i64::from(libc::ENOSYS));

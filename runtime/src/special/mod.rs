@@ -45,7 +45,9 @@ pub(crate) fn handle(
             worker.host.ids_changed.store(true, Ordering::SeqCst);
             worker.home(thread, row, args)
         }
-        libc::SYS_rt_tgsigqueueinfo => kill::queue(worker, thread, row, args),
+        libc::SYS_rt_sigqueueinfo | libc::SYS_rt_tgsigqueueinfo => {
+            kill::queue(worker, thread, row, args)
+        }
         libc::SYS_ppoll | libc::SYS_pselect6 | libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => {
             masked::wait(worker, thread, row, args)
         }

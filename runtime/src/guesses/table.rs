@@ -1,0 +1,161 @@
+//! What has followed what: of each call the last few that came after it.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use lane::guesses::{GUESS_BYTES_MAX, GUESSES_MAX};
+
+use super::{Guess, Last};
+
+/// How many that have followed a call are known.
+const FOLLOWERS: usize = 3;
+/// Most calls of which they are; then all is forgotten and learned anew.
+const CALLS_MAX: usize = 8192;
+/// Most bytes of all guesses with one call.
+const BYTES_MAX: usize = 8192;
+/// What a guess is worth that came true; one that is sent costs 1.
+const WORTH: i32 = 32;
+/// Bounds of what is left.
+const CREDIT: std::ops::RangeInclusive<i32> = -256..=8192;
+/// Without credit one call of so many is guessed after, to see whether it pays by now.
+const SELDOM: u32 = 16;
+
+/// To begin with.
+const CREDIT_AT_FIRST: i32 = 2048;
+
+/// What a job's processes on this node do one after another.
+pub(crate) struct Table {
+    followers: HashMap<u64, VecDeque<Arc<Guess>>>,
+    credit: i32,
+    poor: u32,
+}
+
+impl Default for Table {
+    fn default() -> Table {
+        Table {
+            followers: HashMap::new(),
+            credit: CREDIT_AT_FIRST,
+            poor: 0,
+        }
+    }
+}
+
+impl Table {
+    /// Call `next`, which only looks, has followed `last`.
+    pub(crate) fn follows(&mut self, last: Last, next: &[u8]) {
+        if last == Last::default() || next.len() > GUESS_BYTES_MAX {
+            return;
+        }
+        if self.followers.len() >= CALLS_MAX {
+            self.followers.clear();
+        }
+        let mut guess = None;
+        for key in [last.call, last.kind] {
+            let known = self.followers.entry(key).or_default();
+            let at = known.iter().position(|guess| *guess.bytes == *next);
+            let found = at.and_then(|at| known.remove(at)).or(guess.take());
+            let found = found.unwrap_or_else(|| Arc::new(Guess::of(next)));
+            guess = Some(Arc::clone(&found));
+            known.push_front(found);
+            known.truncate(FOLLOWERS);
+        }
+    }
+
+    /// What may follow `last`, and that, and so on.
+    pub(crate) fn after(&mut self, last: Last) -> Vec<Arc<Guess>> {
+        if self.credit < 0 {
+            self.poor += 1;
+            if !self.poor.is_multiple_of(SELDOM) {
+                return Vec::new();
+            }
+        }
+        let first = match self.followers.contains_key(&last.call) {
+            true => last.call,
+            false => last.kind,
+        };
+        let (mut guesses, mut seen, mut bytes) = (Vec::new(), HashSet::new(), 0);
+        let mut keys = VecDeque::from([first]);
+        'all: while let Some(key) = keys.pop_front() {
+            for guess in self.followers.get(&key).into_iter().flatten() {
+                if !seen.insert(guess.key) {
+                    continue;
+                }
+                bytes += guess.bytes.len();
+                if guesses.len() == GUESSES_MAX || bytes > BYTES_MAX {
+                    break 'all;
+                }
+                guesses.push(Arc::clone(guess));
+                keys.push_back(guess.key);
+            }
+        }
+        self.earn(-(guesses.len() as i32));
+        guesses
+    }
+
+    /// A guess has come true.
+    pub(crate) fn came_true(&mut self) {
+        self.earn(WORTH);
+    }
+
+    fn earn(&mut self, credit: i32) {
+        self.credit = (self.credit + credit).clamp(*CREDIT.start(), *CREDIT.end());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NR: u32 = 89;
+
+    fn last(call: &str) -> Last {
+        Last::of(NR, call.as_bytes())
+    }
+
+    fn after(table: &mut Table, call: &str) -> Vec<String> {
+        let guesses = table.after(last(call));
+        let text = |guess: &Arc<Guess>| String::from_utf8_lossy(guess.bytes()).into_owned();
+        guesses.iter().map(text).collect()
+    }
+
+    #[test]
+    fn guesses_what_has_followed() {
+        let mut table = Table::default();
+        for pair in ["/ab", "a", "b"].windows(2) {
+            table.follows(last(pair[0]), pair[1].as_bytes());
+        }
+        assert_eq!(after(&mut table, "/ab"), ["a", "b"]);
+        table.follows(last("/ab"), b"c");
+        // The latest first.
+        assert_eq!(after(&mut table, "/ab"), ["c", "a", "b"]);
+        // Of a call that has not been seen that which follows its kind.
+        assert_eq!(after(&mut table, "/new")[0], "c");
+        assert!(table.after(Last::of(1, b"another kind")).is_empty());
+    }
+
+    #[test]
+    fn is_bounded() {
+        let mut table = Table::default();
+        for number in 0..3 * CALLS_MAX {
+            let (call, next) = (number.to_string(), (number + 1).to_string());
+            table.follows(last(&call), next.as_bytes());
+        }
+        assert!(table.followers.len() <= CALLS_MAX);
+        let newest = 3 * CALLS_MAX - 100;
+        assert!(after(&mut table, &newest.to_string()).len() <= GUESSES_MAX);
+        table.follows(last("x"), &[0; GUESS_BYTES_MAX + 1]);
+        assert!(!table.followers.contains_key(&last("x").call));
+    }
+
+    #[test]
+    fn guesses_seldom_where_it_does_not_pay() {
+        let mut table = Table::default();
+        table.follows(last("a"), b"b");
+        let at_first = CREDIT_AT_FIRST as u32 + 1;
+        assert!((0..at_first).all(|_| !after(&mut table, "a").is_empty()));
+        let sent = (0..10 * SELDOM).filter(|_| !after(&mut table, "a").is_empty());
+        assert_eq!(sent.count(), 10);
+        (0..40).for_each(|_| table.came_true());
+        assert!(!after(&mut table, "a").is_empty());
+    }
+}
