@@ -10,6 +10,7 @@
 //! | `pager.rs` | pages of a body that come when it runs already |
 //! | `pool.rs` | threads that hear of forwarded calls |
 //! | `forward.rs` | the hot path: one call, from notification to answer |
+//! | `guesses.rs`, `guesses/` | calls that will probably be made next, and what home has answered to them |
 //! | `readahead.rs`, `readahead/` | reads of what home has sent before it was asked |
 //! | `observe.rs` | calls as the user may look at them: log and statistics |
 //! | `stats.rs` | what a process's calls cost |
