@@ -352,7 +352,9 @@ impl Tracer {
                 });
                 // First: a call is shortened in memory that may still have to come.
                 if image.departure != 0 {
-                    let filler = body.userfault.map(|u| Filler::new(u, &image.later));
+                    let filler = body
+                        .userfault
+                        .map(|u| Filler::new(u, &image.later, body.pid));
                     pager::start(&self.host, &process, image.departure, filler);
                 }
                 for ((outer, tid), thread) in body.threads.into_iter().zip(&image.threads) {

@@ -419,7 +419,7 @@ impl Tracer {
         offer: Option<Arc<Offer>>,
     ) {
         if let (Some(userfault), Some(offer)) = (userfault, offer) {
-            let filler = Filler::new(userfault, &image.later);
+            let filler = Filler::new(userfault, &image.later, pid);
             let arrival = arriving::expect(&self.job, pid, offer, filler);
             self.arriving.insert(pid, arrival);
         }

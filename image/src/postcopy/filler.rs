@@ -7,9 +7,11 @@ use sys::userfault::{Event, Userfault};
 
 use super::missing::{Gap, Missing};
 use super::parcel;
-use crate::ImageError;
 use crate::schema::{PAGE_BYTES, PageRun};
+use crate::{ImageError, maps};
 
+/// Of a mapping in smaps: MADV_WIPEONFORK.
+const WIPED: &[u8; 2] = b"wf";
 /// Most bytes that are asked for when one page is missed.
 const WANTED_BYTES_MAX: u64 = 64 * 1024;
 
@@ -27,6 +29,8 @@ pub struct Filler {
 struct Memory {
     userfault: Userfault,
     missing: Missing,
+    /// Whose it is; of a child nobody says that.
+    pid: Option<i32>,
 }
 
 /// What came of putting pages in place.
@@ -49,12 +53,13 @@ pub struct Missed {
 }
 
 impl Filler {
-    /// `userfault` has the mappings of all of `later` registered.
-    pub fn new(userfault: Userfault, later: &[PageRun]) -> Filler {
+    /// `userfault` has the mappings of all of `later` registered, of process `pid`.
+    pub fn new(userfault: Userfault, later: &[PageRun], pid: i32) -> Filler {
         Filler {
             memories: vec![Some(Memory {
                 userfault,
                 missing: Missing::new(later),
+                pid: Some(pid),
             })],
         }
     }
@@ -230,6 +235,19 @@ impl Memory {
         Ok(Filled::All)
     }
 
+    /// What a child misses that is forked now: zeros have its place where MADV_WIPEONFORK says so.
+    fn inherited(&self) -> Missing {
+        let mut missing = self.missing.clone();
+        // Fails if the process has ended, and its child has nobody who would look.
+        let lines = self.pid.map(maps::read_with_flags).transpose();
+        for line in lines.ok().flatten().unwrap_or_default() {
+            if line.has(WIPED) {
+                missing.forget(line.start, line.end);
+            }
+        }
+        missing
+    }
+
     fn heed(&mut self) -> io::Result<Option<Happened>> {
         let Some(event) = self.userfault.event()? else {
             return Ok(None);
@@ -252,8 +270,12 @@ impl Memory {
             Event::Remove { start, end } => self.missing.forget(start, end),
             // The kernel puts nothing in place between the fork and this.
             Event::Fork(userfault) => {
-                let missing = self.missing.clone();
-                return Ok(Some(Happened::Forked(Memory { userfault, missing })));
+                let missing = self.inherited();
+                return Ok(Some(Happened::Forked(Memory {
+                    userfault,
+                    missing,
+                    pid: None,
+                })));
             }
         }
         Ok(Some(Happened::Nothing))
