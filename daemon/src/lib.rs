@@ -13,6 +13,7 @@
 //! | `gossip.rs` | datagrams between daemons: who lives, who has how much to do |
 //! | `measure.rs` | this node's load |
 //! | `runtimes.rs` | runtimes for jobs of other nodes |
+//! | `learning.rs` | what programs have needed, and how that is kept |
 //! | `placing.rs` | where programs had better run |
 //! | `moving.rs` | processes that had better run elsewhere: this node's, wherever they are |
 //! | `looks.rs` | what is known of them from one look to the next |
@@ -25,6 +26,7 @@
 pub mod config;
 mod gossip;
 pub mod identity;
+mod learning;
 mod local;
 mod looks;
 mod measure;
@@ -55,6 +57,7 @@ use tokio::sync::Notify;
 use crate::config::Config;
 use crate::gossip::View;
 use crate::identity::{NodeKey, PublicKey};
+use crate::learning::Keeper;
 use crate::looks::Looked;
 use crate::members::{Member, Members};
 use crate::runtimes::Running;
@@ -95,6 +98,8 @@ struct Daemon {
     closed: AtomicBool,
     /// What programs have needed.
     learned: Mutex<Learned>,
+    /// What is kept of that.
+    keeper: Mutex<Keeper>,
     random: Mutex<Random>,
     /// This node's processes, as they were looked at last.
     looked: Mutex<HashMap<i32, Looked>>,
@@ -180,6 +185,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let listener = TcpListener::bind(listen).with_context(|| format!("listen on {listen}"))?;
     let datagrams = UdpSocket::bind(listen).with_context(|| format!("listen on {listen}, UDP"))?;
     let local = local::Listener::bind(&config.socket)?;
+    let (learned, said) = learning::load(&state);
     let daemon = Arc::new(Daemon {
         state,
         me: key.public(),
@@ -192,7 +198,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         runtimes: Mutex::default(),
         events: Mutex::default(),
         closed: AtomicBool::new(false),
-        learned: Mutex::default(),
+        keeper: Mutex::new(Keeper::new(&learned)),
+        learned: Mutex::new(learned),
         random: Mutex::new(placing::random()?),
         looked: Mutex::default(),
         began: Instant::now(),
@@ -200,6 +207,9 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         config,
     });
     daemon.event("the daemon has started");
+    if let Some(said) = said {
+        daemon.event(&said);
+    }
     let spawn = |name: &str, work: Box<dyn FnOnce(Arc<Daemon>) + Send>| {
         let daemon = Arc::clone(&daemon);
         let thread = thread::Builder::new().name(name.into());
@@ -216,5 +226,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     if daemon.config.balance.migrate {
         spawn("moving", Box::new(|daemon| moving::run(&daemon)))?;
     }
-    local.serve(&daemon)
+    spawn("learning", Box::new(|daemon| learning::run(&daemon)))?;
+    let served = local.serve(&daemon);
+    learning::keep(&daemon);
+    served
 }

@@ -17,6 +17,7 @@ use anyhow::{Context, bail, ensure};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
+use crate::learning::{self, Run};
 use crate::members::Membership;
 use crate::wire::{self, Answer};
 use crate::{Daemon, STACK_BYTES, config, lock, moving, peers, placing};
@@ -237,10 +238,19 @@ fn answer(daemon: &Daemon, request: Request) -> anyhow::Result<Reply> {
             executable,
             arguments,
             cpu,
+            away,
             memory,
             calls,
         } => {
-            placing::learn(daemon, &executable, &arguments, cpu, memory, calls);
+            let run = Run {
+                executable,
+                arguments,
+                cpu,
+                away,
+                memory,
+                calls,
+            };
+            learning::learn(daemon, &run);
             Ok(Reply::Done)
         }
         Request::Drain { closed } => {
@@ -272,6 +282,7 @@ fn answer(daemon: &Daemon, request: Request) -> anyhow::Result<Reply> {
         Request::Leave => {
             daemon.change_member(&daemon.me, |me| me.membership = Membership::Left)?;
             tell_others(daemon);
+            learning::stop(daemon);
             daemon.state.remove()?;
             Ok(Reply::Done)
         }

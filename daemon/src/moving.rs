@@ -296,7 +296,7 @@ impl Mover {
                 kept: listing.kept,
                 here: &here,
                 calls: match process.node {
-                    HOME_NODE => calls_at_home(process.pid),
+                    HOME_NODE => local::calls::at_home(process.pid),
                     _ => process.calls,
                 },
                 expected: self.expected(process, settings),
@@ -396,22 +396,6 @@ fn owner(pid: i32) -> Option<u32> {
     found.ok().map(|found| found.uid())
 }
 
-/// Calls of a process at home that would be forwarded if it were elsewhere: reads and writes are what the
-/// kernel counts (proc_pid_io(5)).
-fn calls_at_home(pid: i32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
-    calls_in(&text)
-}
-
-fn calls_in(io: &str) -> u64 {
-    let count = |name: &str| -> u64 {
-        let line = io.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|count| count.trim().parse().ok())
-            .unwrap_or(0)
-    };
-    count("syscr:").saturating_add(count("syscw:"))
-}
-
 /// File and arguments of a process; nothing of one that is not for us to see.
 fn program(pid: i32) -> (Vec<u8>, Vec<Vec<u8>>) {
     /// As many as are looked at, and more than any shape of them needs.
@@ -423,16 +407,4 @@ fn program(pid: i32) -> (Vec<u8>, Vec<Vec<u8>>) {
     let arguments = words.split(|byte| *byte == 0).skip(1);
     let executable = executable.into_os_string().into_encoded_bytes();
     (executable, arguments.map(<[u8]>::to_vec).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn calls_are_counted() {
-        let io = "rchar: 10\nwchar: 20\nsyscr: 3\nsyscw: 4\nread_bytes: 0\n";
-        assert_eq!(calls_in(io), 7);
-        assert_eq!(calls_in("syscr: x"), 0);
-    }
 }

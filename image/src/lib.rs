@@ -14,6 +14,7 @@ pub mod held;
 pub mod inject;
 pub mod limits;
 pub mod maps;
+pub mod peak;
 mod pending;
 pub mod postcopy;
 pub mod rebuild;

@@ -14,7 +14,7 @@ pub const MAGIC: u32 = u32::from_le_bytes(*b"HNLA");
 
 /// Version of everything in this crate that travels. Raised with each incompatible change of a
 /// record, a header, a kind's payload or a control message.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Largest payload of one frame in bytes: 1 MiB of data and 64 KiB for what describes it.
 pub const PAYLOAD_BYTES_MAX: usize = (2 << 20) + 256 * 1024;

@@ -60,11 +60,14 @@ pub enum Request {
         executable: String,
         /// Its arguments, the first not included.
         arguments: Vec<String>,
-        /// CPU time in seconds, not weighed by the node's speed.
+        /// CPU time in seconds at home, not weighed by the node's speed.
         cpu: f64,
+        /// The same for other nodes, by name.
+        #[serde(default)]
+        away: Vec<(String, f64)>,
         /// Most memory at any time, in bytes.
         memory: u64,
-        /// Calls that were forwarded.
+        /// Calls that were forwarded, or would have been.
         calls: u64,
     },
     /// Take no guests any more, or take them again.
