@@ -17,6 +17,8 @@
 //! | `placing.rs` | where programs had better run |
 //! | `moving.rs` | processes that had better run elsewhere: this node's, wherever they are |
 //! | `looks.rs` | what is known of them from one look to the next |
+//! | `metrics.rs` | what a monitoring system can read, and what is counted for it |
+//! | `metrics/serve.rs` | how it reads that |
 //! | `local.rs` | what tools and jobs of this node ask |
 //!
 //! A daemon that ends takes no job with it: runtimes and home proxies have connections of their
@@ -31,6 +33,7 @@ mod local;
 mod looks;
 mod measure;
 pub mod members;
+mod metrics;
 mod moving;
 pub mod peers;
 mod placing;
@@ -60,6 +63,7 @@ use crate::identity::{NodeKey, PublicKey};
 use crate::learning::Keeper;
 use crate::looks::Looked;
 use crate::members::{Member, Members};
+use crate::metrics::Counters;
 use crate::runtimes::Running;
 use crate::state::State;
 use crate::token::Invitations;
@@ -101,6 +105,8 @@ struct Daemon {
     /// What is kept of that.
     keeper: Mutex<Keeper>,
     random: Mutex<Random>,
+    /// What is counted since it began.
+    counters: Counters,
     /// This node's processes, as they were looked at last.
     looked: Mutex<HashMap<i32, Looked>>,
     /// The beginning of time for decisions.
@@ -184,6 +190,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let listen = config.listen;
     let listener = TcpListener::bind(listen).with_context(|| format!("listen on {listen}"))?;
     let datagrams = UdpSocket::bind(listen).with_context(|| format!("listen on {listen}, UDP"))?;
+    let metrics = config.metrics.map(metrics::serve::bind).transpose()?;
     let local = local::Listener::bind(&config.socket)?;
     let (learned, said) = learning::load(&state);
     let daemon = Arc::new(Daemon {
@@ -201,6 +208,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         keeper: Mutex::new(Keeper::new(&learned)),
         learned: Mutex::new(learned),
         random: Mutex::new(placing::random()?),
+        counters: Counters::default(),
         looked: Mutex::default(),
         began: Instant::now(),
         list_changed: Notify::new(),
@@ -223,7 +231,15 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         "gossip",
         Box::new(move |daemon| gossip::run(&daemon, datagrams)),
     )?;
-    if daemon.config.balance.migrate {
+    let is_read = metrics.is_some();
+    if let Some(listener) = metrics {
+        spawn(
+            "metrics",
+            Box::new(move |daemon| metrics::serve::run(&daemon, listener)),
+        )?;
+    }
+    // Without moving anything it looks what there is to be told.
+    if daemon.config.balance.migrate || is_read {
         spawn("moving", Box::new(|daemon| moving::run(&daemon)))?;
     }
     spawn("learning", Box::new(|daemon| learning::run(&daemon)))?;

@@ -178,6 +178,7 @@ impl Server<'_> {
         };
         if matches!(frame.kind, Kind::Call | Kind::Exec | Kind::Fork) {
             thread.deputy.calls.fetch_add(1, Ordering::Relaxed);
+            self.job.calls.fetch_add(1, Ordering::Relaxed);
         }
         let served = match frame.kind {
             Kind::Call | Kind::Exec => self.call(frame, &thread),
