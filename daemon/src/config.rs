@@ -1,6 +1,7 @@
 //! The configuration: one TOML file, which need not exist. Every value has a default.
 
 mod metrics;
+mod peers;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use local::place::{directory, socket};
 
 use crate::members::check_name;
+pub use peers::Peer;
 
 /// Port of the node daemon, TCP and UDP.
 pub const PORT: u16 = 7746;
@@ -36,6 +38,10 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// Whether that may be an address that other machines can connect to.
     pub metrics_open: bool,
+    /// Where other nodes of its cluster may be; they are asked until they answer.
+    pub peers: Vec<Peer>,
+    /// File with the secret that lets nodes in which have it, too.
+    pub secret: Option<PathBuf>,
     /// What others may do here.
     pub guests: Guests,
     /// Where programs run best.
@@ -73,6 +79,8 @@ impl Default for Config {
             speed: None,
             metrics: None,
             metrics_open: false,
+            peers: Vec::new(),
+            secret: None,
             guests: Guests::default(),
             balance: Balance::default(),
         }
@@ -157,6 +165,7 @@ impl Config {
             return Err(wrong("cpus", error));
         }
         metrics::check(&config).map_err(|error| wrong("metrics", error))?;
+        peers::check(&config).map_err(|error| wrong("peers", error))?;
         Ok(config)
     }
 
@@ -213,6 +222,7 @@ mod tests {
         let text = "name = \"alpha\"\nlisten = \"127.0.0.1:1\"\naddress = \"10.0.0.1\"\n\
                     state = \"/s\"\nsocket = \"/s/sock\"\nspeed = 2\n\
                     metrics = \"10.0.0.1:9\"\nmetrics_open = true\n\
+                    peers = [\"a\", \"10.0.0.2:8\"]\nsecret = \"/s/secret\"\n\
                     [guests]\njobs_max = 3\ncpus = [0, 2]\n\
                     [balance]\nleave_above = 1\nmigrate = false\n";
         let config = Config::parse(text).unwrap();
@@ -221,6 +231,8 @@ mod tests {
         assert_eq!(config.balance.leave_above, 1.0);
         assert_eq!((config.balance.migrate, config.speed), (false, Some(2.0)));
         assert_eq!(config.metrics, Some("10.0.0.1:9".parse().unwrap()));
+        assert_eq!(config.peers[1], Peer::parse("10.0.0.2:8").unwrap());
+        assert_eq!(config.secret, Some("/s/secret".into()));
         let local = Config::parse("metrics = \"[::1]:9746\"").unwrap();
         assert_eq!(local.metrics, Some("[::1]:9746".parse().unwrap()));
         assert_eq!(Config::parse("").unwrap(), Config::default());
@@ -253,6 +265,18 @@ mod tests {
                 "\nmetrics = \"0.0.0.0:9746\"",
                 "line 2: metrics is an address of this machine alone, such as 127.0.0.1:9746; with \
                  metrics_open = true any",
+            ),
+            (
+                "\npeers = [\"a\"]",
+                "line 2: peers are spoken to with a secret that all nodes have",
+            ),
+            (
+                "secret = \"/s\"\npeers = [\"a\", \"b c\"]",
+                "line 2, column",
+            ),
+            (
+                "peers = [\"b c\"]",
+                "\"b c\" is no peer: a host name or an address",
             ),
             (
                 "metrics = \"127.0.0.1:0\"",

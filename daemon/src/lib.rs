@@ -7,6 +7,9 @@
 //! | `identity.rs` | a node's key, and what two nodes have in common |
 //! | `members.rs` | the list of members |
 //! | `token.rs` | invitations |
+//! | `shared_secret.rs` | the secret that lets nodes in without one |
+//! | `nodelist.rs` | lists of nodes as Slurm writes them |
+//! | `seeking.rs` | looking for peers |
 //! | `state.rs` | what is kept over restarts |
 //! | `wire.rs` | what daemons say to each other |
 //! | `peers.rs` | connections between daemons |
@@ -35,9 +38,12 @@ mod measure;
 pub mod members;
 mod metrics;
 mod moving;
+mod nodelist;
 pub mod peers;
 mod placing;
 mod runtimes;
+pub mod seeking;
+pub mod shared_secret;
 pub mod state;
 pub mod token;
 mod wire;
@@ -65,6 +71,7 @@ use crate::looks::Looked;
 use crate::members::{Member, Members};
 use crate::metrics::Counters;
 use crate::runtimes::Running;
+use crate::shared_secret::SharedSecret;
 use crate::state::State;
 use crate::token::Invitations;
 
@@ -95,6 +102,8 @@ struct Daemon {
     programs: PathBuf,
     members: Mutex<Members>,
     invitations: Mutex<Invitations>,
+    /// Who has it is let in as well.
+    shared: Option<SharedSecret>,
     secrets: Mutex<HashMap<PublicKey, Secret>>,
     view: Mutex<View>,
     runtimes: Mutex<Vec<Running>>,
@@ -181,6 +190,14 @@ impl Daemon {
 pub fn run(config: Config) -> anyhow::Result<()> {
     local::hold_signals()?;
     let state = State::at(&config.state);
+    let shared = config
+        .secret
+        .as_deref()
+        .map(SharedSecret::read)
+        .transpose()?;
+    if !config.peers.is_empty() && !state.exists() {
+        seeking::found(&config, &config.own_name()?, None)?;
+    }
     let (key, members) = state.load()?;
     let _lock = state.lock()?;
     let programs = std::env::current_exe().context("find our own program")?;
@@ -200,6 +217,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         programs: programs.to_owned(),
         members: Mutex::new(members),
         invitations: Mutex::default(),
+        shared,
         secrets: Mutex::default(),
         view: Mutex::new(View::default()),
         runtimes: Mutex::default(),
@@ -231,6 +249,16 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         "gossip",
         Box::new(move |daemon| gossip::run(&daemon, datagrams)),
     )?;
+    if let Some(secret) = daemon
+        .shared
+        .clone()
+        .filter(|_| !daemon.config.peers.is_empty())
+    {
+        spawn(
+            "seeking",
+            Box::new(move |daemon| seeking::run(&daemon, &secret)),
+        )?;
+    }
     let is_read = metrics.is_some();
     if let Some(listener) = metrics {
         spawn(
