@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use cluster::load::{Features, NodeId};
 use cluster::program::{Entry, Learned, Need, Program};
+use local::daemon::Run;
 use serde::{Deserialize, Serialize};
 
 use crate::members::Member;
@@ -21,21 +22,6 @@ const VERSION: u32 = 1;
 const KEEP_EVERY: Duration = Duration::from_secs(10);
 /// Shorter CPU time in seconds tells nothing of how often a program calls.
 const CPU_MIN: f64 = 0.001;
-
-/// A run of a program, as its job tells it.
-#[derive(Debug, Clone)]
-pub(crate) struct Run {
-    pub(crate) executable: String,
-    /// The first not included.
-    pub(crate) arguments: Vec<String>,
-    /// CPU time in seconds at home, and on other nodes by their names.
-    pub(crate) cpu: f64,
-    pub(crate) away: Vec<(String, f64)>,
-    /// Most memory at any time, in bytes.
-    pub(crate) memory: u64,
-    /// Calls that were forwarded, or would have been.
-    pub(crate) calls: u64,
-}
 
 /// What is kept of it in a file, and when.
 #[derive(Debug)]
@@ -97,16 +83,18 @@ fn text(learned: &Learned) -> anyhow::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Takes in a run.
-pub(crate) fn learn(daemon: &Daemon, run: &Run) {
+/// Takes in some runs.
+pub(crate) fn learn(daemon: &Daemon, runs: &[Run]) {
     let speeds = speeds(daemon);
     let own = lock(&daemon.view)
         .own
         .map_or(1.0, |own| f64::from(own.speed));
     let speed = |name: &str| speeds.get(name).copied().unwrap_or(own);
-    let need = need(run, own, speed);
-    let program = Program::new(run.executable.as_bytes(), &run.arguments);
-    lock(&daemon.learned).learn(program, need);
+    let mut learned = lock(&daemon.learned);
+    for run in runs {
+        let program = Program::new(run.executable.as_bytes(), &run.arguments);
+        learned.learn(program, need(run, own, speed));
+    }
 }
 
 /// In the policy's words: CPU time as on a core of reference speed.

@@ -17,7 +17,7 @@ use anyhow::{Context, bail, ensure};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
-use crate::learning::{self, Run};
+use crate::learning;
 use crate::members::Membership;
 use crate::wire::{self, Answer};
 use crate::{Daemon, STACK_BYTES, config, lock, moving, peers, placing};
@@ -234,23 +234,8 @@ fn answer(daemon: &Daemon, request: Request) -> anyhow::Result<Reply> {
             arguments,
         } => Ok(placing::place(daemon, &executable, &arguments)),
         Request::Why { pid } => Ok(Reply::Why(moving::explain(daemon, pid))),
-        Request::Ran {
-            executable,
-            arguments,
-            cpu,
-            away,
-            memory,
-            calls,
-        } => {
-            let run = Run {
-                executable,
-                arguments,
-                cpu,
-                away,
-                memory,
-                calls,
-            };
-            learning::learn(daemon, &run);
+        Request::Ran { runs } => {
+            learning::learn(daemon, &runs);
             Ok(Reply::Done)
         }
         Request::Drain { closed } => {

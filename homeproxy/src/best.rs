@@ -16,6 +16,8 @@ use crate::setup::{HOME_NODE, Setup};
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(100);
 /// Arguments that are told, as many as the daemon looks at.
 const ARGUMENTS_MAX: usize = 64;
+/// More bytes of each than it looks at.
+const ARGUMENT_BYTES_MAX: usize = 128;
 
 /// Where the program that process `pid` has executed runs best.
 ///
@@ -52,6 +54,7 @@ pub(crate) fn program(pid: i32) -> (PathBuf, Vec<String>) {
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words = words.strip_suffix(&[0]).unwrap_or(&words);
     let words = words.split(|byte| *byte == 0).skip(1).take(ARGUMENTS_MAX);
+    let words = words.map(|word| &word[..word.len().min(ARGUMENT_BYTES_MAX)]);
     let arguments = words.map(|word| String::from_utf8_lossy(word).into_owned());
     (executable, arguments.collect())
 }

@@ -7,17 +7,20 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use image::cpu_time::CpuTime;
-use local::daemon::{Client, Request};
+use local::daemon::{self, Client, Request};
 
 use crate::best;
 use crate::lanes::LANE_STACK_BYTES;
 
 /// Runs that wait to be told. If there are more, the daemon learns nothing of them.
 const WAITING_MAX: usize = 256;
-/// Longest time that the daemon may take for one.
+/// Of those so many are told at once, or those that come in so much time.
+const TOLD_MAX: usize = 64;
+const GATHER: Duration = Duration::from_millis(50);
+/// Longest time that the daemon may take for that.
 const TELL_TIMEOUT: Duration = Duration::from_millis(100);
 /// Longest time that the home proxy lives on for the last ones.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -152,7 +155,7 @@ impl Needs {
         let seconds = |ns: u64| ns as f64 / 1e9;
         let away = run.away_ns.iter();
         let calls = run.calls.saturating_add(end.calls);
-        self.teller.tell(Request::Ran {
+        self.teller.tell(daemon::Run {
             executable: executable.to_string_lossy().into_owned(),
             arguments,
             cpu: cpu + seconds(run.at_home_ns),
@@ -172,43 +175,45 @@ enum Teller {
     /// It has had nothing to do yet.
     Idle,
     Works {
-        requests: SyncSender<Request>,
+        runs: SyncSender<daemon::Run>,
         /// Closed when it has ended.
         over: Receiver<()>,
     },
 }
 
 impl Teller {
-    fn tell(&mut self, request: Request) {
+    fn tell(&mut self, run: daemon::Run) {
         if matches!(self, Teller::Idle) {
             *self = Teller::start();
         }
-        let Teller::Works { requests, .. } = self else {
+        let Teller::Works { runs, .. } = self else {
             return;
         };
-        if let Err(TrySendError::Full(_)) = requests.try_send(request) {
+        if let Err(TrySendError::Full(_)) = runs.try_send(run) {
             tracing::debug!("the node daemon is slow: it does not learn of a run");
         }
     }
 
     fn start() -> Teller {
-        let (requests, waiting) = mpsc::sync_channel::<Request>(WAITING_MAX);
+        let (runs, waiting) = mpsc::sync_channel(WAITING_MAX);
         let (end, over) = mpsc::channel();
         let started = thread::Builder::new()
             .name("needs".into())
             .stack_size(LANE_STACK_BYTES)
             .spawn(move || {
                 let _end: mpsc::Sender<()> = end;
-                for request in waiting {
-                    let told = Client::connect()
-                        .and_then(|client| client.within(TELL_TIMEOUT)?.tell(&request));
+                while let Ok(first) = waiting.recv() {
+                    let runs = gather(first, &waiting);
+                    let told = Client::connect().and_then(|client| {
+                        client.within(TELL_TIMEOUT)?.tell(&Request::Ran { runs })
+                    });
                     if let Err(error) = told {
-                        tracing::debug!("tell what a program needed: {error:#}");
+                        tracing::debug!("tell what programs needed: {error:#}");
                     }
                 }
             });
         match started {
-            Ok(_) => Teller::Works { requests, over },
+            Ok(_) => Teller::Works { runs, over },
             Err(error) => {
                 tracing::warn!("no thread to tell what programs need: {error}");
                 Teller::None
@@ -217,14 +222,28 @@ impl Teller {
     }
 
     fn finish(&mut self) {
-        let Teller::Works { requests, over } = std::mem::replace(self, Teller::None) else {
+        let Teller::Works { runs, over } = std::mem::replace(self, Teller::None) else {
             return;
         };
-        drop(requests);
+        drop(runs);
         if let Err(RecvTimeoutError::Timeout) = over.recv_timeout(FINISH_TIMEOUT) {
             tracing::debug!("the node daemon does not learn of the last runs");
         }
     }
+}
+
+/// The first of some runs, and those that come soon after it.
+fn gather(first: daemon::Run, waiting: &Receiver<daemon::Run>) -> Vec<daemon::Run> {
+    let until = Instant::now() + GATHER;
+    let mut runs = vec![first];
+    while runs.len() < TOLD_MAX {
+        let left = until.saturating_duration_since(Instant::now());
+        match waiting.recv_timeout(left) {
+            Ok(run) => runs.push(run),
+            Err(_) => break,
+        }
+    }
+    runs
 }
 
 #[cfg(test)]
