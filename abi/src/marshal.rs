@@ -196,6 +196,11 @@ impl Marshalled {
         self.nr
     }
 
+    /// Argument `index` as home gets it, which a count may differ in from what the guest gave.
+    pub fn argument(&self, index: usize) -> u64 {
+        self.args[index]
+    }
+
     /// Whether the call asks for less than the guest did: the rest follows in
     /// further calls, or the guest sees a short count.
     pub fn was_cut(&self) -> bool {

@@ -7,6 +7,7 @@ use sys::ptrace::{self, Registers};
 use sys::vm;
 
 use crate::cpu_time::{self, CpuTime};
+use crate::cpu_timers::CpuTimers;
 use crate::files::{Digests, FileIdentity, device_of};
 use crate::inject::{Injector, Loan};
 use crate::maps::{self, Line};
@@ -250,6 +251,7 @@ fn capture_process(image: &mut Image, status: &str, leader: &mut Injector) -> st
     image.mm.brk = leader.call(libc::SYS_brk, &[0])? as u64;
     image.spent = cpu_time::ask(leader, libc::RUSAGE_SELF)?;
     image.settings = OfMemory::ask(leader)?;
+    image.cpu_timers = CpuTimers::ask(leader)?;
     let set = |name| {
         status_field(status, name)
             .and_then(|hex| u64::from_str_radix(hex, 16).ok())
@@ -280,6 +282,7 @@ fn empty(pid: i32, at_home: i32) -> Result<Image, ImageError> {
         placement: 0,
         spent: CpuTime::default(),
         settings: OfMemory::default(),
+        cpu_timers: CpuTimers::default(),
         asks_cpu_time: false,
         threads: Vec::new(),
         held: 0,

@@ -4,6 +4,9 @@
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
+use crate::unfinished::memory_of;
+use crate::vectors::Vectors;
+
 /// Major number of the memory devices, and the minor ones of those meant: zero, full, random and
 /// urandom; see null(4), full(4), random(4).
 const MAJOR: u64 = 1;
@@ -14,6 +17,12 @@ const MINORS: [u64; 4] = [5, 7, 8, 9];
 pub fn was_cut(tid: i32, nr: i64, args: &[u64; 6], result: i64) -> bool {
     let wanted = match nr {
         libc::SYS_read | libc::SYS_pread64 => args[2],
+        libc::SYS_readv | libc::SYS_preadv | libc::SYS_preadv2 => {
+            match Vectors::of(nr as u32, args, &memory_of(tid)) {
+                Some(pieces) => pieces.bytes(),
+                None => return false,
+            }
+        }
         libc::SYS_getrandom => args[1],
         _ => return false,
     };

@@ -16,10 +16,12 @@ use sys::{pidfd, stub};
 
 use crate::ImageError;
 use crate::cpu_time::{self, CpuTime};
+use crate::cpu_timers::{self, CpuTimers};
 use crate::inject::{Injector, Loan};
 use crate::pending::{forgotten, queue, take_all};
 use crate::remake::{LOWEST, Maker, TASK_END};
 use crate::schema::{Image, PAGE_BYTES, PendingSignal, SignalAction};
+use crate::settings::{OfMemory, OfThread};
 
 /// Slots and buffers of a deputy: room for 16 threads or children before
 /// another window is needed, and for the largest call with its structures.
@@ -54,8 +56,38 @@ pub struct Deputised {
     pub slot: Slot,
     /// Signals that arrived meanwhile, to be treated as if they came now.
     pub signals: Vec<i32>,
-    /// CPU time of the process and of its only thread.
-    pub spent: [CpuTime; 2],
+    /// What only the process could tell.
+    pub told: Told,
+}
+
+/// What a process that has just executed a program tells of itself, and its only thread.
+pub struct Told {
+    spent: [CpuTime; 2],
+    of_memory: OfMemory,
+    of_thread: OfThread,
+    cpu_timers: CpuTimers,
+}
+
+impl Told {
+    fn ask(injector: &mut Injector) -> io::Result<Told> {
+        Ok(Told {
+            spent: [
+                cpu_time::ask(injector, libc::RUSAGE_SELF)?,
+                cpu_time::ask(injector, libc::RUSAGE_THREAD)?,
+            ],
+            of_memory: OfMemory::ask(injector)?,
+            of_thread: OfThread::ask(injector)?,
+            cpu_timers: CpuTimers::ask(injector)?,
+        })
+    }
+
+    /// Puts it into the image of that process.
+    pub fn put(self, image: &mut Image) {
+        [image.spent, image.threads[0].spent] = self.spent;
+        image.settings = self.of_memory;
+        image.threads[0].settings = self.of_thread;
+        image.cpu_timers = self.cpu_timers;
+    }
 }
 
 /// Turns process `pid`, captured as `image` and stopped right after an execve,
@@ -90,41 +122,37 @@ pub fn deputise(pid: i32, image: &Image) -> Result<Deputised, ImageError> {
     let mut slot = window
         .take_slot()
         .ok_or_else(|| ImageError::Refused("a new window without a free slot".into()))?;
-    let spent = ask_cpu_time(pid, address, &slot, &mut signals)?;
+    let told = ask(pid, address, &slot, &mut signals)?;
     let mut regs = old;
     point_at_slot(&mut regs, address, address + slot.offset());
     ptrace::set_registers(pid, &regs).map_err(step("point the thread at the stub"))?;
     // Else nothing is blocked in a deputy: every signal stops it and is passed on.
     ptrace::set_signal_mask(pid, image.held).map_err(step("unblock the signals"))?;
-    slot.post(&drop_memory(image, address, window.bytes() as u64, fd));
+    slot.data()[..cpu_timers::BYTES].fill(0);
+    let zeros = address + slot.data_offset();
+    let mut calls: Vec<Call> = told.cpu_timers.disarming(zeros).collect();
+    calls.extend(drop_memory(image, address, window.bytes() as u64, fd));
+    slot.post(&calls);
     ptrace::resume(pid, 0).map_err(step("start the stub"))?;
     Ok(Deputised {
         window,
         address,
         slot,
         signals,
-        spent,
+        told,
     })
 }
 
-/// What process `pid`, stopped and with all signals blocked, and its only thread have used. It asks by
-/// means of the window at `address`.
-fn ask_cpu_time(
-    pid: i32,
-    address: u64,
-    slot: &Slot,
-    signals: &mut Vec<i32>,
-) -> Result<[CpuTime; 2], ImageError> {
+/// Process `pid`, stopped and with all signals blocked, asks the kernel by means of the window at
+/// `address`.
+fn ask(pid: i32, address: u64, slot: &Slot, signals: &mut Vec<i32>) -> Result<Told, ImageError> {
     let step = |doing| ImageError::step(doing, pid);
     let loan = Loan {
         instruction: address + stub::calling_offset() - 2,
         scratch: address + slot.data_offset(),
     };
     let mut injector = Injector::begin(pid, loan).map_err(step("take over the thread"))?;
-    let process = cpu_time::ask(&mut injector, libc::RUSAGE_SELF);
-    let thread = cpu_time::ask(&mut injector, libc::RUSAGE_THREAD);
-    let asked = process.and_then(|process| Ok([process, thread?]));
-    let asked = asked.map_err(injector.step("ask for the CPU time"))?;
+    let asked = Told::ask(&mut injector).map_err(injector.step("look into the program"))?;
     signals.extend(injector.end().map_err(step("let go of the thread"))?);
     Ok(asked)
 }
@@ -249,6 +277,7 @@ fn forget_process(
     let mut maker = Maker::new(image.pid, windows[*window].address, slot);
     maker.set_actions(&default)?;
     maker.run()?;
+    image.cpu_timers.disarm(&mut maker)?;
     for (thread, (window, slot)) in image.threads.iter().zip(slots) {
         let mut maker = Maker::new(thread.tid, windows[*window].address, slot);
         let is_leader = thread.tid == image.pid;
@@ -290,10 +319,7 @@ fn map_window_by(injector: &mut Injector, pid: i32, address: u64) -> Result<Stan
         .map_err(step("name the window"))?;
     let mut call = |nr, args: &[u64], doing| match injector.call(nr, args) {
         Ok(result) if result >= 0 => Ok(result as u64),
-        Ok(errno) => Err(ImageError::Stays {
-            pid,
-            reason: format!("{doing}: {}", io::Error::from_raw_os_error(-errno as i32)),
-        }),
+        Ok(errno) => Err(no_window(pid, doing, errno)),
         Err(error) => Err(injector.step(doing)(error)),
     };
     let flags = u64::from(libc::MFD_CLOEXEC);
@@ -313,6 +339,18 @@ fn map_window_by(injector: &mut Injector, pid: i32, address: u64) -> Result<Stan
         window: window?,
         address,
     })
+}
+
+/// Process `pid` could not make itself a window, for a call has answered `errno`, negative.
+fn no_window(pid: i32, doing: &str, errno: i64) -> ImageError {
+    let reason = match io::Error::from_raw_os_error(-errno as i32) {
+        // Of a file that is ours nothing else is denied.
+        error if error.kind() == io::ErrorKind::PermissionDenied => {
+            "its memory takes no new code (PR_SET_MDWE)".to_owned()
+        }
+        error => format!("{doing}: {error}"),
+    };
+    ImageError::Stays { pid, reason }
 }
 
 /// Registers of a thread that is about to serve the slot at address `slot` of
@@ -397,12 +435,7 @@ fn map_window(
     }
     let regs = result?;
     if regs.rax != address {
-        let source = io::Error::from_raw_os_error(-(regs.rax as i64) as i32);
-        return Err(ImageError::Step {
-            doing: "map the window",
-            pid,
-            source,
-        });
+        return Err(no_window(pid, "map the window", regs.rax as i64));
     }
     let process = pidfd::open(pid).map_err(step("open the process"))?;
     let file = pidfd::getfd(process.as_fd(), regs.r14 as i32).map_err(step("fetch the window"))?;
@@ -463,13 +496,21 @@ fn map_window_code(address: u64) -> Vec<u8> {
     c.extend([0x4d, 0x89, 0xf0]); // mov r8, r14
     c.extend([0x45, 0x31, 0xc9]); // xor r9d, r9d
     c.extend([0xb8, 9, 0, 0, 0, 0x0f, 0x05]); // mmap
+    c.extend([0x48, 0x85, 0xc0, 0x79, 0]); // test rax, rax; jns out
+    let jump_3 = c.len();
+    let failed = c.len();
+    c.extend([0x49, 0x89, 0xc7]); // mov r15, rax
+    c.extend([0x4c, 0x89, 0xf7]); // mov rdi, r14
+    c.extend([0xb8, 3, 0, 0, 0, 0x0f, 0x05]); // close
+    c.extend([0x4c, 0x89, 0xf8]); // mov rax, r15
     let out = c.len();
     c.push(0xcc);
     let name = c.len();
     c.extend(b"homenode-window\0");
     c[name_at..name_at + 4].copy_from_slice(&((name - name_at - 4) as u32).to_le_bytes());
     c[jump_1 - 1] = (out - jump_1) as u8;
-    c[jump_2 - 1] = (out - jump_2) as u8;
+    c[jump_2 - 1] = (failed - jump_2) as u8;
+    c[jump_3 - 1] = (out - jump_3) as u8;
     c
 }
 

@@ -7,6 +7,7 @@
 pub mod capture;
 pub mod checkpoint;
 pub mod cpu_time;
+pub mod cpu_timers;
 pub mod cut;
 pub mod deputy;
 pub mod files;
@@ -14,6 +15,7 @@ pub mod held;
 pub mod inject;
 pub mod limits;
 pub mod maps;
+pub mod messages;
 pub mod peak;
 mod pending;
 pub mod postcopy;

@@ -14,6 +14,7 @@ use std::io;
 
 use sys::limits::{self, KINDS, Limit, Resource, UNLIMITED};
 
+use crate::cpu_time::CpuTime;
 use crate::schema::MemoryLimit;
 
 /// Limits that act in the body.
@@ -46,8 +47,35 @@ pub(crate) fn of(pid: i32) -> io::Result<Vec<MemoryLimit>> {
         .collect()
 }
 
-/// Gives body `pid` its limits.
-pub(crate) fn apply(pid: i32, wanted: &[MemoryLimit]) -> io::Result<()> {
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// What is left of a limit of kind `resource` where the kernel has not counted `spent`: one of CPU time, in
+/// whole seconds, is less.
+pub fn rest(resource: u32, limit: Limit, spent: CpuTime) -> Limit {
+    let of = |value: u64| match (resource, value) {
+        (_, libc::RLIM_INFINITY) => value,
+        (libc::RLIMIT_CPU, _) => value.saturating_sub(spent.total_ns() / SECOND_NS),
+        _ => value,
+    };
+    Limit {
+        soft: of(limit.soft),
+        hard: of(limit.hard),
+    }
+}
+
+/// The limits of which a body had what [`rest`] leaves of them.
+pub fn make_whole(limits: &mut [MemoryLimit], spent: CpuTime) {
+    let seconds = spent.total_ns() / SECOND_NS;
+    for limit in limits.iter_mut().filter(|l| l.resource == libc::RLIMIT_CPU) {
+        for value in [&mut limit.soft, &mut limit.hard] {
+            // RLIM_INFINITY stays it.
+            *value = value.saturating_add(seconds);
+        }
+    }
+}
+
+/// Gives body `pid` its limits, of a process that has `spent` so much elsewhere.
+pub(crate) fn apply(pid: i32, wanted: &[MemoryLimit], spent: CpuTime) -> io::Result<()> {
     for resource in (0..KINDS).filter(|resource| !acts_in_body(*resource)) {
         match resource {
             libc::RLIMIT_CORE => limits::set(pid, resource, Limit { soft: 0, hard: 0 })?,
@@ -61,14 +89,11 @@ pub(crate) fn apply(pid: i32, wanted: &[MemoryLimit]) -> io::Result<()> {
         hard,
     } in wanted.iter().filter(|limit| acts_in_body(limit.resource))
     {
-        change(
-            pid,
-            *resource,
-            Limit {
-                soft: *soft,
-                hard: *hard,
-            },
-        )?;
+        let limit = Limit {
+            soft: *soft,
+            hard: *hard,
+        };
+        change(pid, *resource, rest(*resource, limit, spent))?;
     }
     Ok(())
 }

@@ -343,6 +343,7 @@ impl Builder {
         set_signal_stack(&mut leader, &image.threads[0])?;
         leader.set_thread_state(&image.threads[0])?;
         self.make_threads(init, &mut leader, &image.threads[1..])?;
+        image.cpu_timers.arm(&mut leader)?;
         give_up_capabilities(&mut leader)?;
         leader.run()?;
         let listener = self.install_filter(leader.slot, ground.filter)?;
@@ -351,7 +352,7 @@ impl Builder {
         for (thread, (tid, _)) in image.threads.iter().zip(&self.threads) {
             load_registers(*tid, thread).map_err(step("load the registers"))?;
         }
-        crate::limits::apply(pid, &image.limits).map_err(step("set the limits"))?;
+        crate::limits::apply(pid, &image.limits, image.spent).map_err(step("set the limits"))?;
         Ok((listener, userfault))
     }
 

@@ -131,7 +131,7 @@ impl<'a> Maker<'a> {
     }
 
     /// Writes words to the start of the slot's data.
-    fn put_words(&mut self, words: &[u64]) -> u64 {
+    pub(crate) fn put_words(&mut self, words: &[u64]) -> u64 {
         let data = self.slot.data();
         for (index, word) in words.iter().enumerate() {
             data[index * 8..index * 8 + 8].copy_from_slice(&word.to_ne_bytes());

@@ -136,7 +136,9 @@ impl Returning<'_> {
         let mut made = Ok(());
         if let Some(leader) = self.threads.first_mut() {
             let mut maker = Maker::new(pid, leader.place, leader.slot);
-            made = maker.set_actions(&image.actions);
+            made = maker
+                .set_actions(&image.actions)
+                .and_then(|()| image.cpu_timers.arm(&mut maker));
         }
         let made = made.and_then(|()| self.make_threads(image));
         let own = image.pending.iter().filter(|_| made.is_ok());
@@ -220,6 +222,7 @@ impl Returning<'_> {
         let waiting = self.take_signals(forgotten(&default)).unwrap_or_default();
         if let Some(leader) = self.threads.first_mut() {
             let mut maker = Maker::new(leader.tid, leader.place, leader.slot);
+            let _ = image.cpu_timers.disarm(&mut maker);
             let _ = maker.set_actions(&default);
             maker.unmap_all_but(&kept);
             let _ = maker.run();

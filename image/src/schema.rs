@@ -4,12 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::ImageError;
 use crate::cpu_time::CpuTime;
+use crate::cpu_timers::CpuTimers;
 use crate::files::FileIdentity;
 use crate::settings::{OfMemory, OfThread};
 use crate::unfinished::Unfinished;
 
 /// Version of the image's layout; another one is refused.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 /// Most bytes an encoded image may have, its pages apart.
 pub const IMAGE_BYTES_MAX: usize = 16 << 20;
 /// Most bytes of pages that come with an image.
@@ -53,6 +54,8 @@ pub struct Image {
     pub spent: CpuTime,
     /// What the program has set of its memory.
     pub settings: OfMemory,
+    /// Timers of its CPU time.
+    pub cpu_timers: CpuTimers,
     /// On the way home: it has asked on that host what it has used, or may have.
     pub asks_cpu_time: bool,
     /// Threads; the leader first.
@@ -388,6 +391,7 @@ pub(crate) mod tests {
             placement: 0,
             spent: CpuTime::default(),
             settings: OfMemory::default(),
+            cpu_timers: CpuTimers::default(),
             asks_cpu_time: false,
             threads: vec![thread],
             held: 0,

@@ -3,7 +3,7 @@
 //!
 //! A wait for a time ends when it would have ended: what is left is reckoned
 //! from when it began. A write of which a part was written goes on with the
-//! rest. What the call was given is replaced for that, and put back when it has
+//! rest, and so does a call for many messages. What the call was given is replaced for that, and put back when it has
 //! returned, so that neither registers nor memory of the program show it.
 
 use std::collections::HashMap;
@@ -19,6 +19,7 @@ use sys::vm;
 
 use crate::capture::from_words;
 use crate::cut::was_cut;
+use crate::messages;
 use crate::schema::Thread;
 use crate::socket_limit::{Direction, Limited, Socket};
 use crate::vectors::{Read, Vectors};
@@ -56,7 +57,8 @@ impl Unfinished {
 pub enum Rest {
     /// A wait that ends then, CLOCK_MONOTONIC in nanoseconds; or [`FOREVER`].
     Until(u64),
-    /// A write of which so many bytes are written.
+    /// A write of which so many bytes are written, or so many messages of a call
+    /// for many.
     Written(u64),
 }
 
@@ -301,7 +303,8 @@ pub fn of_write(nr: u32, args: &[u64; 6], bytes: i64, read: Read) -> Option<Unfi
     let written = u64::try_from(bytes).ok().filter(|bytes| *bytes > 0)?;
     let wanted = match writes(nr) {
         true => args[2].min(WRITE_BYTES_MAX),
-        false => Vectors::of(nr, args, read)?.bytes(),
+        false if messages::are_many(nr) => messages::wanted(nr, args, written, read)?,
+        false => Vectors::of_write(nr, args, read)?.bytes(),
     };
     (written < wanted).then_some(Unfinished::new(nr, Rest::Written(written)))
 }
@@ -363,7 +366,15 @@ pub fn shorten(
                 done,
             });
         }
-        Rest::Written(done) if Vectors::has(unfinished.nr) => {
+        Rest::Written(done) if messages::are_many(unfinished.nr) => {
+            messages::skip(&mut args, done);
+            return Some(Shortened {
+                args,
+                memory: None,
+                done,
+            });
+        }
+        Rest::Written(done) if Vectors::are_written(unfinished.nr) => {
             let mut vectors = Vectors::of(unfinished.nr, &args, read)?;
             vectors.skip(done);
             let memory = vectors.give(&mut args, stack.checked_sub(SCRATCH_BELOW)?)?;

@@ -1,5 +1,5 @@
-//! Writes of many pieces, writev(2) and sendmsg(2), of which a part is written:
-//! what is left of their vectors.
+//! Reads and writes of many pieces; of writev(2) and sendmsg(2), of which a part is written, what is left
+//! of their vectors.
 
 use crate::unfinished::WRITE_BYTES_MAX;
 
@@ -18,7 +18,7 @@ const HEADER_PIECES: usize = 16;
 const HEADER_COUNT: usize = 24;
 const HEADER_CONTROL: usize = 40;
 
-/// What a call writes.
+/// What a call reads or writes.
 pub(crate) struct Vectors {
     /// The `struct msghdr`, if the call has one.
     header: Option<[u8; HEADER_BYTES]>,
@@ -33,15 +33,22 @@ fn word(bytes: &[u8], at: usize) -> u64 {
 }
 
 impl Vectors {
-    /// Whether the call writes many pieces.
-    pub(crate) fn has(nr: u32) -> bool {
+    /// Whether the call writes many pieces, and may write fewer bytes when it is interrupted.
+    pub(crate) fn are_written(nr: u32) -> bool {
         matches!(i64::from(nr), libc::SYS_writev | libc::SYS_sendmsg)
+    }
+
+    /// Those of such a call.
+    pub(crate) fn of_write(nr: u32, args: &[u64; 6], read: Read) -> Option<Vectors> {
+        Vectors::are_written(nr).then(|| Vectors::of(nr, args, read))?
     }
 
     /// Those of a call; none if its memory cannot be read.
     pub(crate) fn of(nr: u32, args: &[u64; 6], read: Read) -> Option<Vectors> {
         let (header, at, count) = match i64::from(nr) {
-            libc::SYS_writev => (None, args[1], args[2]),
+            libc::SYS_writev | libc::SYS_readv | libc::SYS_preadv | libc::SYS_preadv2 => {
+                (None, args[1], args[2])
+            }
             libc::SYS_sendmsg => {
                 let mut header = [0; HEADER_BYTES];
                 read(args[1], &mut header).then_some(())?;
@@ -62,7 +69,7 @@ impl Vectors {
         Some(Vectors { header, pieces })
     }
 
-    /// Bytes that the kernel writes at most.
+    /// Bytes that the kernel reads or writes at most.
     pub(crate) fn bytes(&self) -> u64 {
         let lengths = self.pieces.iter().map(|[_, length]| *length);
         lengths.fold(0, u64::saturating_add).min(WRITE_BYTES_MAX)

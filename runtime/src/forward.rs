@@ -273,12 +273,17 @@ impl Worker {
     /// the guest does not see. If there was no room, the rest tells. A file with a position is never
     /// interrupted: there it was the end of the disk or of a limit, which the next write shall find.
     fn writes_on(&mut self, thread: &Thread, args: &[u64; 6]) -> bool {
-        if thread.process.is_leaving() || signals::is_due(thread, None) {
+        if !self.goes_on(thread) {
             return false;
         }
         let position = [args[0], 0, libc::SEEK_CUR as u64, 0, 0, 0];
         let here = self.own(thread, &SEEK, &position, &thread.memory());
         matches!(here, Verdict::Answer(errno) if errno < 0)
+    }
+
+    /// Whether neither a move nor a signal ends a call that has come back early.
+    pub(crate) fn goes_on(&self, thread: &Thread) -> bool {
+        !thread.process.is_leaving() && !signals::is_due(thread, None)
     }
 
     /// The rest of a call of which `done` bytes are over. A read goes on only

@@ -1,7 +1,8 @@
 /*
  * A program that means harm: what a call points at is changed, protected and unmapped by other threads while
- * the call is made, and its numbers and addresses are nonsense. The answers are whatever they are; the program
- * and what runs it go on, and at its end everything is as it should be.
+ * the call is made, and its numbers and addresses are nonsense; signals interrupt it, and children are made
+ * meanwhile. The answers are whatever they are; the program and what runs it go on, and at its end everything
+ * is as it should be. Its argument is a seed.
  */
 #include "shown.h"
 #include <sys/epoll.h>
@@ -53,11 +54,23 @@ static uint64_t length(uint64_t *state)
 
 static int file(uint64_t *state) { return next(state) % 16 == 0 ? (int)next(state) : files[next(state) % 8]; }
 
+/* One that ends at once. It is waited for by whoever asks first. */
+static void make_child(uint64_t *state)
+{
+    if (next(state) % 8 != 0)
+        return;
+    long child = RAW(clone, SIGCHLD, NULL, pointer(state), pointer(state), 0);
+    if (child == 0)
+        syscall(SYS_exit_group, 0);
+}
+
+static void handler(int signal) { (void)signal; }
+
 /* Calls that wait for nobody and leave nothing. */
 static void call(uint64_t *state)
 {
     struct iovec *vectors = (struct iovec *)(arena + next(state) % 8 * 1024);
-    switch (next(state) % 26) {
+    switch (next(state) % 48) {
     case 0: RAW(read, file(state), pointer(state), length(state)); break;
     case 1: RAW(write, file(state), pointer(state), length(state)); break;
     case 2: RAW(readv, file(state), vectors, length(state)); break;
@@ -84,6 +97,28 @@ static void call(uint64_t *state)
     case 23: RAW(fcntl, file(state), F_GETLK, pointer(state)); break;
     case 24: RAW(sendmmsg, files[6], pointer(state), next(state) % 2000, MSG_DONTWAIT | MSG_NOSIGNAL); break;
     case 25: RAW(recvmmsg, files[7], pointer(state), next(state) % 2000, MSG_DONTWAIT, NULL); break;
+    case 26: RAW(execve, pointer(state), pointer(state), pointer(state)); break;
+    case 27: RAW(execveat, file(state), pointer(state), pointer(state), pointer(state), next(state) % 8192); break;
+    case 28: RAW(epoll_ctl, files[4], next(state) % 5, file(state), pointer(state)); break;
+    case 29: RAW(preadv2, file(state), vectors, length(state), next(state) % 9000, 0, next(state) % 64); break;
+    case 30: RAW(process_vm_readv, getpid(), vectors, next(state) % 9, arena, next(state) % 9, 0); break;
+    case 31: RAW(splice, files[2], pointer(state), files[1], NULL, length(state), SPLICE_F_NONBLOCK); break;
+    case 32: RAW(vmsplice, files[3], vectors, next(state) % 9, SPLICE_F_NONBLOCK); break;
+    case 33: RAW(sendfile, files[3], file(state), pointer(state), length(state)); break;
+    case 34: RAW(rt_sigprocmask, next(state) % 4, pointer(state), pointer(state), next(state) % 16); break;
+    case 35: RAW(rt_sigpending, pointer(state), next(state) % 16); break;
+    case 36: RAW(rt_sigaction, SIGUSR2, pointer(state), NULL, 8); break;
+    case 37: RAW(sigaltstack, NULL, pointer(state)); break;
+    case 38: RAW(tgkill, getpid(), gettid(), SIGUSR1); break;
+    case 39: RAW(kill, getpid(), SIGUSR1); break;
+    case 40: RAW(select, next(state) % 1100, pointer(state), pointer(state), pointer(state), &(struct timeval){0}); break;
+    case 41: RAW(wait4, -1, pointer(state), WNOHANG, pointer(state)); break;
+    case 42: RAW(name_to_handle_at, AT_FDCWD, pointer(state), pointer(state), pointer(state), 0); break;
+    case 43: close(open(pointer(state), O_RDONLY | O_CLOEXEC | O_NONBLOCK)); break;
+    case 44: RAW(prlimit64, 0, next(state) % 20, NULL, pointer(state)); break;
+    case 45: RAW(timer_create, next(state) % 20, pointer(state), pointer(state)); break;
+    case 46: RAW(getsockname, file(state), pointer(state), pointer(state)); break;
+    case 47: make_child(state); break;
     }
 }
 
@@ -133,8 +168,9 @@ static void *disturb(void *seed)
     return NULL;
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
+    uintptr_t seed = count > 1 ? strtoull(arguments[1], NULL, 10) * 8 : 1000;
     int pipe_[2], pair[2];
     static atomic_bool stop_;
     stop = &stop_;
@@ -154,16 +190,20 @@ int main(void)
     // A file does not grow beyond what a test may leave for a moment.
     OKAY(setrlimit(RLIMIT_FSIZE, (&(struct rlimit){8 << 20, RLIM_INFINITY})));
     signal(SIGXFSZ, SIG_IGN);
+    signal(SIGUSR1, handler);
+    signal(SIGUSR2, SIG_IGN);
     pthread_t callers[THREADS], disturbers[2];
     for (size_t at = 0; at < THREADS; at++)
-        ZERO(pthread_create(&callers[at], NULL, make_calls, (void *)(1000 + at)));
+        ZERO(pthread_create(&callers[at], NULL, make_calls, (void *)(seed + 1 + at)));
     for (size_t at = 0; at < 2; at++)
-        ZERO(pthread_create(&disturbers[at], NULL, disturb, (void *)(2000 + at)));
+        ZERO(pthread_create(&disturbers[at], NULL, disturb, (void *)(seed + 5 + at)));
     for (size_t at = 0; at < THREADS; at++)
         ZERO(pthread_join(callers[at], NULL));
     atomic_store(stop, true);
     for (size_t at = 0; at < 2; at++)
         ZERO(pthread_join(disturbers[at], NULL));
+    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+        ;
     // After all that a call is what it always was.
     OKAY(ftruncate(files[0], 0));
     OKAY(pwrite(files[0], "as ever", 7, 0));

@@ -1,4 +1,4 @@
-/* What prctl has set of processors and memory acts as long as the program runs, and in its children. */
+/* What prctl has set of processors and memory acts as long as the program runs, in its children, and in what they execute. */
 #include "guest.h"
 #include <sys/prctl.h>
 
@@ -49,31 +49,46 @@ static int shown(const char *name)
     return atoi(line + strlen(name));
 }
 
-int main(void)
+static void check(int counter)
 {
+    int before = faults;
+    read_counter();
+    EQUAL(faults - before, counter == PR_TSC_SIGSEGV);
+    EQUAL(shown("THP_enabled:"), 0);
+    EQUAL(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0), 70000);
+    EQUAL(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0), 1);
+    int how = 0;
+    OKAY(prctl(PR_GET_TSC, &how, 0, 0, 0));
+    EQUAL(how, counter);
+    pass_time();
+}
+
+int main(int count, char **arguments)
+{
+    (void)arguments;
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
     OKAY(sigaction(SIGSEGV, &action, NULL));
+    if (count > 1) {
+        check(PR_TSC_ENABLE);
+        return 0;
+    }
     OKAY(prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0));
     OKAY(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
     OKAY(prctl(PR_SET_TIMERSLACK, 70000, 0, 0, 0));
-    for (int i = 0; i < 4; i++) {
-        int before = faults;
-        read_counter();
-        EQUAL(faults, before + 1);
-        EQUAL(shown("THP_enabled:"), 0);
-        EQUAL(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0), 70000);
-        EQUAL(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0), 1);
-        int how = 0;
-        OKAY(prctl(PR_GET_TSC, &how, 0, 0, 0));
-        EQUAL(how, PR_TSC_SIGSEGV);
-        pass_time();
-    }
+    for (int i = 0; i < 4; i++)
+        check(PR_TSC_SIGSEGV);
     pid_t child = CHILD({
         faults = 0;
         pass_time();
         read_counter();
         EQUAL(faults, 1);
         EQUAL(shown("THP_enabled:"), 0);
+    });
+    EXITS(child, 0);
+    child = CHILD({
+        /* Who begins a program reads the counter. */
+        OKAY(prctl(PR_SET_TSC, PR_TSC_ENABLE, 0, 0, 0));
+        OKAY(execl("/proc/self/exe", "settings", "again", NULL));
     });
     EXITS(child, 0);
     /* Each thread has its own. */

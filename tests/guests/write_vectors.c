@@ -1,10 +1,11 @@
-/* Large writev and sendmsg come back whole, and every byte arrives once and in order, at any pace;
+/* Large writev, sendmsg and sendmmsg come back whole, and every byte arrives once and in order, at any pace;
  * a descriptor that goes with a message goes once. */
 #include "guest.h"
 #include <sys/socket.h>
 
 #define SIZE (1 << 20)
 #define PARTS 37
+#define MESSAGES 200
 
 static unsigned char byte_at(size_t i) { return (unsigned char)(i * 11 + (i >> 9)); }
 
@@ -64,6 +65,42 @@ static void receive_all(int fd)
     EQUAL(descriptors, 1);
 }
 
+/* Each message is one of those that were sent, in their order. */
+static void receive_messages(int fd)
+{
+    static unsigned char buffer[20000];
+    for (int i = 0; i < MESSAGES; i++) {
+        EQUAL(OKAY(recv(fd, buffer, sizeof buffer, 0)), 9000 + i);
+        expect(buffer, (size_t)i * 4001, 9000 + i);
+        pause_ms(3);
+    }
+    EQUAL(OKAY(recv(fd, buffer, sizeof buffer, 0)), 0);
+}
+
+static void send_messages(unsigned char *data)
+{
+    int ends[2];
+    OKAY(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends));
+    pid_t child = CHILD({
+        OKAY(close(ends[1]));
+        receive_messages(ends[0]);
+    });
+    OKAY(close(ends[0]));
+    int room = 20000;
+    OKAY(setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof room));
+    static struct mmsghdr messages[MESSAGES];
+    static struct iovec parts[MESSAGES];
+    for (int i = 0; i < MESSAGES; i++) {
+        parts[i] = (struct iovec){data + i * 4001, (size_t)(9000 + i)};
+        messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
+    }
+    EQUAL(OKAY(sendmmsg(ends[1], messages, MESSAGES, 0)), MESSAGES);
+    for (int i = 0; i < MESSAGES; i++)
+        EQUAL(messages[i].msg_len, 9000 + i);
+    OKAY(close(ends[1]));
+    EXITS(child, 0);
+}
+
 int main(void)
 {
     unsigned char *data = malloc(SIZE);
@@ -107,5 +144,6 @@ int main(void)
     OKAY(close(ends[1]));
     EXITS(child, 0);
     EQUAL(memcmp(parts, before, sizeof parts), 0);
+    send_messages(data);
     return ok("write_vectors");
 }

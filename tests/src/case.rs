@@ -99,6 +99,13 @@ impl Case {
         Case::new([interpreter, flag, script])
     }
 
+    /// One more argument.
+    #[must_use]
+    pub fn argument(mut self, argument: impl Into<OsString>) -> Self {
+        self.command.push(argument.into());
+        self
+    }
+
     /// Bytes on standard input; without it, standard input is at its end from the start.
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {

@@ -14,25 +14,32 @@ const SHOWN_BYTES: usize = 4000;
 /// # Panics
 /// If anything differs; with all differences.
 pub fn check(way: Way, case: &Case) {
+    if let Err(differences) = compare(way, case) {
+        panic!("{differences}");
+    }
+}
+
+/// The same, with the differences as a text.
+///
+/// # Errors
+/// If anything differs.
+pub(crate) fn compare(way: Way, case: &Case) -> Result<(), String> {
     // First what may fail for want of `mosexec`.
     let line = case.command_line(way);
     let native = Running::start(case, Way::Native).finish();
     let mut problems = unexpected(case, &native);
-    assert!(
-        problems.is_empty(),
-        "natively, {}",
-        report(&line, &problems, &native)
-    );
+    if !problems.is_empty() {
+        return Err(format!("natively, {}", report(&line, &problems, &native)));
+    }
     if way == Way::Native {
-        return;
+        return Ok(());
     }
     let outcome = Running::start(case, way).finish();
     problems = differences(&native, &outcome);
-    assert!(
-        problems.is_empty(),
-        "{way:?}, {}",
-        report(&line, &problems, &outcome)
-    );
+    if !problems.is_empty() {
+        return Err(format!("{way:?}, {}", report(&line, &problems, &outcome)));
+    }
+    Ok(())
 }
 
 /// What of a native run is not as the case says.

@@ -5,18 +5,19 @@
 use std::fs;
 use std::path::Path;
 
+use homenode_tests::Way;
 use homenode_tests::fuzz::{Difference, Sequence, compare, generate};
 
 /// One that a loaded machine has made does not show again.
 fn differences(sequences: &[Sequence]) -> Vec<Difference> {
-    let again: Vec<Sequence> = compare(sequences)
+    let again: Vec<Sequence> = compare(Way::Elsewhere, sequences)
         .into_iter()
         .map(|difference| difference.sequence)
         .collect();
     if again.is_empty() {
         return Vec::new();
     }
-    compare(&again)
+    compare(Way::Elsewhere, &again)
 }
 
 fn check(sequences: &[Sequence]) {

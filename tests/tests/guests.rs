@@ -79,7 +79,7 @@ macro_rules! guests {
 guests! {
     anywhere:
         ahead_position ahead_signals ahead_threads
-        clone_raw clone_shared cpu_time daemon descriptors epoll_wait event_fds errors_descriptor errors_length
+        clone_raw clone_shared cpu_time cpu_timers daemon descriptors epoll_wait event_fds errors_descriptor errors_length
         errors_number errors_partial errors_path errors_pointer exec_arguments exec_errors
         exec_keeps exec_scripts exec_ways files_at files_basic files_big files_copy files_directory
         files_names files_special files_stat files_vectors files_xattr fork_memory fork_tree
@@ -91,9 +91,9 @@ guests! {
         signal_handler signal_mask signal_restart signal_siginfo signal_stack signal_storm
         socket_tcp socket_timeout socket_udp socket_unix spawn stack_growth static_libc static_pie static_raw stopped_waits
         threads_cancel threads_end threads_fork threads_ids threads_io threads_sync timer_overrun tty vfork_exec
-        write_vectors;
+        write_terminal write_vectors;
     needs_home:
-        namespaces own_filter rows_at_home rows_ioctl_home rows_network_home shared_memory shared_reading mmap_changes;
+        namespaces own_filter rows_at_home rows_ioctl_home rows_network_home sealed shared_memory shared_reading mmap_changes;
     sees_moves:
         ahead_written clocks poll_select rows_other_memory signal_timers;
     gap:

@@ -34,6 +34,7 @@ const DISPATCH: &str = "brings the process home: the dispatch of system calls to
      itself cannot be combined with their forwarding";
 const LAYOUT: &str = "brings the process home: it describes the memory of the process at home";
 const FILTER: &str = "brings the process home: its filter would judge the calls of the deputy";
+const SEALED: &str = "brings the process home, where it and its children stay: nobody can map there what moving takes";
 const CORE: &str = "brings the process home: core scheduling names processes of one machine";
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -68,7 +69,7 @@ pub(super) const COMMANDS: &[Command] = &[
     home(23, "PR_CAPBSET_READ", ""),
     home(24, "PR_CAPBSET_DROP", ""),
     here(25, "PR_GET_TSC"),
-    here(26, "PR_SET_TSC"),
+    both(26, "PR_SET_TSC", Arg::Int),
     home(27, "PR_GET_SECUREBITS", ""),
     home(28, "PR_SET_SECUREBITS", ""),
     both(29, "PR_SET_TIMERSLACK", Arg::Int),
@@ -105,7 +106,7 @@ pub(super) const COMMANDS: &[Command] = &[
     go_home(62, "PR_SCHED_CORE", CORE),
     here(63, "PR_SME_SET_VL"),
     here(64, "PR_SME_GET_VL"),
-    here(65, "PR_SET_MDWE"),
+    go_home(65, "PR_SET_MDWE", SEALED),
     here(66, "PR_GET_MDWE"),
     both(67, "PR_SET_MEMORY_MERGE", Arg::Int),
     home(68, "PR_GET_MEMORY_MERGE", ""),

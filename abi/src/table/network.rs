@@ -1,6 +1,6 @@
 //! Sockets.
 
-use super::{bytes, counted_by, home};
+use super::{bytes, counted_by, home, special};
 use crate::row::Arg::*;
 use crate::row::{Row, Size};
 
@@ -64,17 +64,17 @@ pub(super) const ROWS: &[Row] = &[
         "see the table of getsockopt commands",
     ),
     home(288, "accept4", &[Fd, Out(Size::At(2)), LENGTH, Int32], ""),
-    home(
+    special(
         299,
         "recvmmsg",
         &[Fd, MmsgOut(2), Int32, Int32, Timeout(16)],
-        "at most 1 MiB for each call: fewer messages may be returned than there is room for; at \
-         most 64 KiB of control data for each",
+        "at most 1 MiB for each message, and with MSG_WAITFORONE or a time limit for all; at most \
+         64 KiB of control data for each",
     ),
-    home(
+    special(
         307,
         "sendmmsg",
         &[Fd, MmsgIn(2), Int32, Int32],
-        "at most 1 MiB for each call: fewer messages may be sent than were given",
+        "at most 1 MiB for each message",
     ),
 ];

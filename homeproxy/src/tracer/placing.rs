@@ -142,10 +142,9 @@ impl Tracer {
             address,
             slot,
             signals,
-            spent: [process, thread],
+            told,
         } = deputy::deputise(pid, &image)?;
-        image.spent = process;
-        image.threads[0].spent = thread;
+        told.put(&mut image);
         self.job.accounts.executed(&mut image);
         self.job.journal.placed(pid, host.node, pages.len() as u64);
         let proc_files = match caller {

@@ -35,7 +35,8 @@ pub(super) fn limit(
             u64::from_ne_bytes(word)
         });
         // Fails only if the body is gone.
-        let _ = image::limits::change(process.outer, resource, Limit { soft, hard });
+        let left = image::limits::rest(resource, Limit { soft, hard }, process.spent);
+        let _ = image::limits::change(process.outer, resource, left);
     }
     verdict
 }

@@ -8,6 +8,7 @@ mod kill;
 mod limits;
 mod map;
 mod masked;
+mod messages;
 mod other_memory;
 mod sigwait;
 mod vmsplice;
@@ -56,6 +57,7 @@ pub(crate) fn handle(
             other_memory::copy(worker, thread, row, args)
         }
         libc::SYS_vmsplice => vmsplice::vmsplice(worker, thread, row, args),
+        libc::SYS_sendmmsg | libc::SYS_recvmmsg => messages::exchange(worker, thread, row, args),
         libc::SYS_ioctl => control::control(worker, thread, row, args),
         libc::SYS_signalfd | libc::SYS_signalfd4 | libc::SYS_timer_create => {
             waiting::hold(worker, thread, row, args)

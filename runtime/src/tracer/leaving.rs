@@ -360,6 +360,7 @@ impl Tracer {
         lane::fault::point("capture")
             .map_err(ImageError::step("look into the threads", process.pid))?;
         let mut image = capture::running(&stopped, &mut surroundings)?;
+        image::limits::make_whole(&mut image.limits, process.spent);
         image.asks_cpu_time = process.asks_cpu_time(image.spent);
         image.pending.retain_mut(|waiting| {
             let word = |at: usize| {

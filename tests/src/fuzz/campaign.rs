@@ -45,10 +45,10 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Runs the sequences twice natively and once as guests; those that differ, except where the native
+/// Runs the sequences twice natively and once in this way; those that differ, except where the native
 /// runs do.
 #[must_use]
-pub fn compare(sequences: &[Sequence]) -> Vec<Difference> {
+pub fn compare(way: Way, sequences: &[Sequence]) -> Vec<Difference> {
     let all: Vec<(usize, &Sequence)> = sequences.iter().enumerate().collect();
     let first = run(Way::Native, &all);
     let second = run(Way::Native, &all);
@@ -62,7 +62,7 @@ pub fn compare(sequences: &[Sequence]) -> Vec<Difference> {
     if usable.is_empty() {
         return Vec::new();
     }
-    let guest = run(Way::Elsewhere, &usable);
+    let guest = run(way, &usable);
     usable
         .into_iter()
         .filter(|(name, _)| first.get(name) != guest.get(name))
@@ -85,6 +85,8 @@ pub struct Campaign {
     pub limit: Duration,
     /// Whether sequences that differ are made shorter.
     pub shrinks: bool,
+    /// How guests are run.
+    pub way: Way,
 }
 
 impl Campaign {
@@ -99,7 +101,7 @@ impl Campaign {
             let sequences: Vec<Sequence> = (0..count)
                 .map(|index| generate(self.seed + done + index))
                 .collect();
-            for difference in compare(&sequences) {
+            for difference in compare(self.way, &sequences) {
                 let seed = difference.sequence.seed();
                 match self.looked_at(difference) {
                     Some(difference) => report(Ok(&difference)),
@@ -114,14 +116,14 @@ impl Campaign {
     /// The same difference by the shortest sequence, if it shows again.
     fn looked_at(&self, difference: Difference) -> Option<Difference> {
         let alone = std::slice::from_ref(&difference.sequence);
-        if !(0..CONFIRMATIONS).any(|_| !compare(alone).is_empty()) {
+        if !(0..CONFIRMATIONS).any(|_| !compare(self.way, alone).is_empty()) {
             return None;
         }
         if !self.shrinks {
             return Some(difference);
         }
-        let shrunk = shrink(&difference.sequence);
-        let shown = compare(std::slice::from_ref(&shrunk)).pop();
+        let shrunk = shrink(self.way, &difference.sequence);
+        let shown = compare(self.way, std::slice::from_ref(&shrunk)).pop();
         Some(shown.unwrap_or(difference))
     }
 }

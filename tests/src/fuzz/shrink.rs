@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use super::campaign::compare;
 use super::sequence::Sequence;
+use crate::Way;
 
 /// Candidates that are tried in one start.
 const TOGETHER: usize = 24;
 const ROUNDS_MAX: usize = 40;
 
-/// The shortest sequence found of which a run as a guest still differs from a native one.
-pub(crate) fn shrink(sequence: &Sequence) -> Sequence {
+/// The shortest sequence found of which a run in this way still differs from a native one.
+pub(crate) fn shrink(way: Way, sequence: &Sequence) -> Sequence {
     let mut best = sequence.clone();
     let mut size = best.ids().len().div_ceil(2);
     for _ in 0..ROUNDS_MAX {
@@ -25,7 +26,7 @@ pub(crate) fn shrink(sequence: &Sequence) -> Sequence {
             .collect();
         let smaller = candidates
             .chunks(TOGETHER)
-            .flat_map(compare)
+            .flat_map(|candidates| compare(way, candidates))
             .map(|difference| difference.sequence)
             .min_by_key(|candidate| candidate.ids().len());
         match smaller {
