@@ -95,12 +95,12 @@ fn admit(
     if join.key == daemon.me {
         return Ok(Joined::Itself);
     }
+    let address = (join.address.unwrap_or(from), join.port).into();
     let alive = lock(&daemon.view).alive.clone();
     let is_alive = |member: &Member| alive.contains(&member.key.node_id());
     let mut members = lock(&daemon.members);
     if let Warrant::Shared = warrant {
-        let known = members.by_key(&join.key);
-        if known.is_some_and(|known| known.name == join.name && is_alive(known)) {
+        if is_known(&members, join, address, is_alive) {
             return Ok(Joined::Welcome(members.entries().cloned().collect()));
         }
         let former = former(&members, join, &daemon.me, is_alive, unix_seconds());
@@ -118,8 +118,9 @@ fn admit(
         Some((_, revision)) => revision + 1,
         None => 1,
     };
+    let other = members.by_name(&join.name);
     ensure!(
-        members.by_name(&join.name).is_none(),
+        other.is_none_or(|other| other.key == join.key),
         "there is a node {:?} already: choose another name (mosctl join --name)",
         join.name
     );
@@ -139,7 +140,7 @@ fn admit(
         joined: unix_seconds(),
         name: join.name.clone(),
         key: join.key,
-        address: Some((join.address.unwrap_or(from), join.port).into()),
+        address: Some(address),
     }]);
     // Where this node is seen: nobody has told it before, if it was alone.
     let own = members.by_key(&daemon.me).and_then(|me| me.address);
@@ -157,6 +158,19 @@ fn admit(
     daemon.event(&format!("node {} has joined, {how}", join.name));
     daemon.list_changed.notify_one();
     Ok(Joined::Welcome(list))
+}
+
+/// Whether `join` tells nothing new of a member: each time that it does, all nodes hear of it. One that is
+/// seen to live is right about its address, whatever way it has come now.
+fn is_known(
+    members: &Members,
+    join: &Join,
+    address: SocketAddr,
+    is_alive: impl Fn(&Member) -> bool,
+) -> bool {
+    members.by_key(&join.key).is_some_and(|known| {
+        known.name == join.name && (known.address == Some(address) || is_alive(known))
+    })
 }
 
 /// The member that `join`, who has the secret, takes the place of: one of the same name that is not there
@@ -307,6 +321,35 @@ pub struct NewNode<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_member_that_asks_again_changes_nothing_but_its_address() {
+        let key = PublicKey::from_bytes([1; 32]);
+        let [here, there]: [SocketAddr; 2] = [1, 2].map(|n| ([10, 0, 0, n], 7746).into());
+        let mut members = Members::default();
+        members.merge([Member {
+            membership: Membership::Member,
+            revision: 1,
+            joined: 1000,
+            name: "a".to_owned(),
+            key,
+            address: Some(here),
+        }]);
+        let asks = |name: &str, key: PublicKey, address: SocketAddr, lives: bool| {
+            let join = Join {
+                name: name.to_owned(),
+                key,
+                port: 7746,
+                address: None,
+            };
+            is_known(&members, &join, address, |_| lives)
+        };
+        assert!(asks("a", key, here, false) && asks("a", key, there, true));
+        assert!(!asks("a", key, there, false), "it has moved");
+        assert!(!asks("b", key, here, true), "it has another name");
+        let other = PublicKey::from_bytes([2; 32]);
+        assert!(!asks("a", other, here, true), "it is another node");
+    }
 
     #[test]
     fn who_has_the_secret_takes_the_place_of_one_that_is_gone() {
