@@ -14,6 +14,8 @@ use daemon::config::{Config, PORT};
 use daemon::identity::NodeKey;
 use daemon::members::{Member, Members, Membership, check_name};
 use daemon::peers::{self, NewNode};
+use daemon::seeking;
+use daemon::shared_secret::SharedSecret;
 use daemon::state::State;
 use daemon::token::Token;
 use local::daemon::{Client, Node, Reply, Request, Status};
@@ -46,14 +48,25 @@ enum Verb {
         valid: u64,
     },
     /// Join a cluster, and start this node's daemon
+    ///
+    /// Without an invitation: become one cluster with the configured peers.
     Join {
         /// What `mosctl invite` has printed on a member
-        token: String,
+        #[arg(requires = "address", conflicts_with = "slurm")]
+        token: Option<String>,
         /// Where that member's daemon listens
         #[arg(value_name = "ADDRESS[:PORT]")]
-        address: String,
+        address: Option<String>,
+        /// The nodes of the Slurm job that this is run by are peers, too
+        #[arg(long)]
+        slurm: bool,
         #[command(flatten)]
         new: New,
+    },
+    /// Make a file with a new secret, to be given to all nodes of a cluster (secret in the configuration)
+    Secret {
+        /// The file, which must not exist
+        file: PathBuf,
     },
     /// Show all nodes and their load
     Nodes,
@@ -111,10 +124,13 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     match &cli.command {
         Verb::Init(new) => init(cli, &config, new),
         Verb::Join {
-            token,
-            address,
+            token: Some(token),
+            address: Some(address),
             new,
+            ..
         } => join(cli, &config, token, address, new),
+        Verb::Join { slurm, new, .. } => join_peers(cli, config.clone(), *slurm, new),
+        Verb::Secret { file } => SharedSecret::make(file),
         Verb::Invite { valid } => {
             let seconds = valid.saturating_mul(60);
             let Reply::Invitation(token) = ask(Request::Invite { seconds })? else {
@@ -197,7 +213,7 @@ fn init(cli: &Cli, config: &Config, new: &New) -> anyhow::Result<()> {
     }]);
     let state = State::at(&config.state);
     state.create(&key, &members)?;
-    if let Err(error) = start(cli, config, new) {
+    if let Err(error) = start(cli, config, new, &[]) {
         // As if it had not been tried; what mosd has logged stays.
         state.remove()?;
         return Err(error);
@@ -232,10 +248,31 @@ fn join(cli: &Cli, config: &Config, token: &str, address: &str, new: &New) -> an
     let mut members = Members::default();
     members.merge(entries);
     state.create(&key, &members)?;
-    start(cli, config, new)
+    start(cli, config, new, &[])
         .context("the node has joined, but its daemon does not run; mend this and start mosd")?;
     let count = members.present().count();
     println!("Node {name} has joined; the cluster has {count} nodes.");
+    Ok(())
+}
+
+fn join_peers(cli: &Cli, mut config: Config, slurm: bool, new: &New) -> anyhow::Result<()> {
+    if slurm {
+        config.add_slurm_nodes()?;
+    }
+    let secret = config
+        .secret
+        .as_deref()
+        .filter(|_| !config.peers.is_empty());
+    let secret = secret.context(
+        "join whom? What `mosctl invite` prints on a member, or with peers and secret in the \
+         configuration the nodes that have the same secret",
+    )?;
+    SharedSecret::read(secret)?;
+    let name = name(&config, new)?;
+    seeking::found(&config, &name, new.advertise)?;
+    let slurm: &[&str] = if slurm { &["--slurm"] } else { &[] };
+    start(cli, &config, new, slurm)?;
+    println!("Node {name} looks for its peers; `mosctl nodes` shows those that have answered.");
     Ok(())
 }
 
@@ -263,7 +300,7 @@ fn resolve(address: &str) -> anyhow::Result<SocketAddr> {
 }
 
 /// Starts the daemon, detached, and waits until it answers.
-fn start(cli: &Cli, config: &Config, new: &New) -> anyhow::Result<()> {
+fn start(cli: &Cli, config: &Config, new: &New, options: &[&str]) -> anyhow::Result<()> {
     if new.no_start {
         return Ok(());
     }
@@ -281,6 +318,7 @@ fn start(cli: &Cli, config: &Config, new: &New) -> anyhow::Result<()> {
         command.arg("--config").arg(file);
     }
     let mut child = command
+        .args(options)
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

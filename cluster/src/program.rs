@@ -3,11 +3,18 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::load::Features;
 use crate::settings::Settings;
 
 /// Most programs that are remembered. Beyond, the ones not seen for longest are forgotten.
 pub const PROGRAMS_MAX: usize = 4096;
+
+/// No program needs more: CPU time in seconds, memory in bytes, calls a second.
+const CPU_MAX: f64 = 1e9;
+const MEMORY_MAX: u64 = 1 << 60;
+const CALLS_MAX: f64 = 1e9;
 
 /// Arguments that are looked at, and bytes of each.
 const ARGUMENTS_MAX: usize = 32;
@@ -27,6 +34,8 @@ impl Program {
     /// The shape of arguments: options without their digits, the endings of file names, and how
     /// many there are, roughly. `-O2 a.c` and `-O3 b.c` are the same, `-O2 a.c` and `--version`
     /// are not.
+    ///
+    /// What is calculated here is kept by node daemons: a change of it is a new version of their file.
     pub fn new<A: AsRef<[u8]>>(executable: &[u8], arguments: &[A]) -> Program {
         let mut shape = Hash::new();
         for argument in arguments.iter().take(ARGUMENTS_MAX) {
@@ -90,12 +99,30 @@ impl Need {
     pub fn remaining(&self, used: f64) -> f64 {
         (self.cpu - used).max(used)
     }
+
+    /// Whether a run can have needed this.
+    fn is_sane(&self) -> bool {
+        (0.0..=CPU_MAX).contains(&self.cpu)
+            && (0.0..=CALLS_MAX).contains(&self.calls)
+            && self.memory <= MEMORY_MAX
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Memory {
     need: Need,
     last: u64,
+}
+
+/// What is remembered of one program, to be kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    executable: u64,
+    shape: u64,
+    cpu: f64,
+    memory: u64,
+    calls: f64,
 }
 
 /// What was learned.
@@ -106,9 +133,9 @@ pub struct Learned {
 }
 
 impl Learned {
-    /// Takes in what one run has needed. Figures that are no numbers are passed over.
+    /// Takes in what one run has needed. Figures that no run can have are passed over.
     pub fn learn(&mut self, program: Program, run: Need) {
-        if !(run.cpu.is_finite() && run.calls.is_finite()) || run.cpu < 0.0 || run.calls < 0.0 {
+        if !run.is_sane() {
             return;
         }
         self.runs += 1;
@@ -147,6 +174,54 @@ impl Learned {
         })
     }
 
+    /// Runs that were taken in: as long as this is the same, so is all else.
+    pub fn runs(&self) -> u64 {
+        self.runs
+    }
+
+    /// Programs that are remembered.
+    pub fn programs(&self) -> usize {
+        self.programs.len()
+    }
+
+    /// What is remembered, to be kept: those not seen for longest first.
+    pub fn entries(&self) -> Vec<Entry> {
+        let mut all: Vec<(&Program, &Memory)> = self.programs.iter().collect();
+        all.sort_unstable_by_key(|(_, memory)| memory.last);
+        let entry = |(program, memory): (&Program, &Memory)| Entry {
+            executable: program.executable,
+            shape: program.shape,
+            cpu: memory.need.cpu,
+            memory: memory.need.memory,
+            calls: memory.need.calls,
+        };
+        all.into_iter().map(entry).collect()
+    }
+
+    /// What [`entries`](Self::entries) gave. Of too many the last are taken, and none with figures that
+    /// no run can have.
+    pub fn of(entries: &[Entry]) -> Learned {
+        let mut learned = Learned::default();
+        for entry in &entries[entries.len().saturating_sub(PROGRAMS_MAX)..] {
+            let program = Program {
+                executable: entry.executable,
+                shape: entry.shape,
+            };
+            let need = Need {
+                cpu: entry.cpu,
+                memory: entry.memory,
+                calls: entry.calls,
+                features: Features::default(),
+            };
+            if need.is_sane() {
+                learned.runs += 1;
+                let last = learned.runs;
+                learned.programs.insert(program, Memory { need, last });
+            }
+        }
+        learned
+    }
+
     /// Drops the half that was not seen for longest.
     fn forget_old(&mut self) {
         let mut seen: Vec<u64> = self.programs.values().map(|m| m.last).collect();
@@ -159,6 +234,8 @@ impl Learned {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn need(cpu: f64, memory: u64) -> Need {
@@ -168,6 +245,57 @@ mod tests {
             calls: 0.0,
             features: Features(0),
         }
+    }
+
+    proptest! {
+        /// Whatever was told, also nonsense.
+        #[test]
+        fn what_is_kept_comes_back(
+            runs in proptest::collection::vec(
+                (0..9_u8, any::<f64>(), any::<u64>(), any::<f64>(), 0..3_u8), 0..40
+            )
+        ) {
+            let mut learned = Learned::default();
+            let program = |number: u8| Program::new::<&str>(&[number], &[]);
+            for (number, cpu, memory, calls, kind) in runs {
+                // Any number of that type is hardly ever one that a run can have.
+                let (cpu, memory, calls) = match kind {
+                    0 => (cpu, memory, calls),
+                    _ => (cpu.abs() % 1e3, memory >> 24, calls.abs() % 1e6),
+                };
+                learned.learn(program(number), Need { cpu, memory, calls, features: Features(0) });
+            }
+            let entries = learned.entries();
+            let again = Learned::of(&entries);
+            prop_assert_eq!(&again.entries(), &entries);
+            for number in 0..9 {
+                prop_assert_eq!(again.expect(program(number)), learned.expect(program(number)));
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_taken_in_that_no_run_can_have() {
+        let entry = |shape, cpu, memory, calls| Entry {
+            executable: 1,
+            shape,
+            cpu,
+            memory,
+            calls,
+        };
+        let odd = [
+            entry(1, -1.0, 1, 0.0),
+            entry(2, f64::NAN, 1, 0.0),
+            entry(3, 1.0, u64::MAX, 0.0),
+            entry(4, 1.0, 1, f64::INFINITY),
+        ];
+        assert_eq!(Learned::of(&odd).programs(), 0);
+        let many: Vec<Entry> = (0..PROGRAMS_MAX as u64 + 5)
+            .map(|shape| entry(shape, 1.0, 1, 0.0))
+            .collect();
+        let learned = Learned::of(&many);
+        assert_eq!(learned.programs(), PROGRAMS_MAX);
+        assert_eq!(learned.entries(), many[5..]);
     }
 
     #[test]

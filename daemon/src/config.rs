@@ -1,5 +1,8 @@
 //! The configuration: one TOML file, which need not exist. Every value has a default.
 
+mod metrics;
+mod peers;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +12,7 @@ use serde::Deserialize;
 use local::place::{directory, socket};
 
 use crate::members::check_name;
+pub use peers::Peer;
 
 /// Port of the node daemon, TCP and UDP.
 pub const PORT: u16 = 7746;
@@ -29,6 +33,15 @@ pub struct Config {
     pub socket: PathBuf,
     /// Speed of a core, 0.01 to 100; 1 is the cluster's reference. Measured if `None`.
     pub speed: Option<f64>,
+    /// Where a monitoring system reads this node's figures; nowhere if `None`.
+    #[serde(deserialize_with = "metrics::address")]
+    pub metrics: Option<SocketAddr>,
+    /// Whether that may be an address that other machines can connect to.
+    pub metrics_open: bool,
+    /// Where other nodes of its cluster may be; they are asked until they answer.
+    pub peers: Vec<Peer>,
+    /// File with the secret that lets nodes in which have it, too.
+    pub secret: Option<PathBuf>,
     /// What others may do here.
     pub guests: Guests,
     /// Where programs run best.
@@ -64,6 +77,10 @@ impl Default for Config {
             state: directory("XDG_STATE_HOME", ".local/state", "/var/lib"),
             socket: socket(),
             speed: None,
+            metrics: None,
+            metrics_open: false,
+            peers: Vec::new(),
+            secret: None,
             guests: Guests::default(),
             balance: Balance::default(),
         }
@@ -147,6 +164,8 @@ impl Config {
             );
             return Err(wrong("cpus", error));
         }
+        metrics::check(&config).map_err(|error| wrong("metrics", error))?;
+        peers::check(&config).map_err(|error| wrong("peers", error))?;
         Ok(config)
     }
 
@@ -202,6 +221,8 @@ mod tests {
     fn all_values() {
         let text = "name = \"alpha\"\nlisten = \"127.0.0.1:1\"\naddress = \"10.0.0.1\"\n\
                     state = \"/s\"\nsocket = \"/s/sock\"\nspeed = 2\n\
+                    metrics = \"10.0.0.1:9\"\nmetrics_open = true\n\
+                    peers = [\"a\", \"10.0.0.2:8\"]\nsecret = \"/s/secret\"\n\
                     [guests]\njobs_max = 3\ncpus = [0, 2]\n\
                     [balance]\nleave_above = 1\nmigrate = false\n";
         let config = Config::parse(text).unwrap();
@@ -209,6 +230,11 @@ mod tests {
         assert_eq!(config.guests.cpus, Some(vec![0, 2]));
         assert_eq!(config.balance.leave_above, 1.0);
         assert_eq!((config.balance.migrate, config.speed), (false, Some(2.0)));
+        assert_eq!(config.metrics, Some("10.0.0.1:9".parse().unwrap()));
+        assert_eq!(config.peers[1], Peer::parse("10.0.0.2:8").unwrap());
+        assert_eq!(config.secret, Some("/s/secret".into()));
+        let local = Config::parse("metrics = \"[::1]:9746\"").unwrap();
+        assert_eq!(local.metrics, Some("[::1]:9746".parse().unwrap()));
         assert_eq!(Config::parse("").unwrap(), Config::default());
     }
 
@@ -230,6 +256,32 @@ mod tests {
             ("\nspeed = 0", "line 2: speed is a number from 0.01 to 100"),
             ("[balance]\nmigrate = 1", "line 2"),
             ("[guests]\njobs_max = -1", "line 2"),
+            ("\nmetrics = 9746", "line 2, column 11"),
+            (
+                "metrics = \"localhost\"",
+                "metrics is an address with a port, such as \"127.0.0.1:9746\"",
+            ),
+            (
+                "\nmetrics = \"0.0.0.0:9746\"",
+                "line 2: metrics is an address of this machine alone, such as 127.0.0.1:9746; with \
+                 metrics_open = true any",
+            ),
+            (
+                "\npeers = [\"a\"]",
+                "line 2: peers are spoken to with a secret that all nodes have",
+            ),
+            (
+                "secret = \"/s\"\npeers = [\"a\", \"b c\"]",
+                "line 2, column",
+            ),
+            (
+                "peers = [\"b c\"]",
+                "\"b c\" is no peer: a host name or an address",
+            ),
+            (
+                "metrics = \"127.0.0.1:0\"",
+                "line 1: metrics has a port from 1",
+            ),
         ] {
             let error = format!("{:#}", Config::parse(text).unwrap_err());
             assert!(error.contains(expected), "{text:?}: {error}");

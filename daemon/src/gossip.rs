@@ -131,7 +131,10 @@ impl Gossip {
             );
             tokio::select! {
                 received = self.socket.recv_from(&mut packet) => match received {
-                    Ok((bytes, from)) => self.receive(&mut packet[..bytes], from).await,
+                    Ok((bytes, from)) => {
+                        self.daemon.counters.received.count(bytes);
+                        self.receive(&mut packet[..bytes], from).await;
+                    }
                     // An earlier datagram has not been taken by anybody, mostly.
                     Err(error) => tracing::debug!("receive a datagram: {error}"),
                 },
@@ -428,8 +431,9 @@ impl Gossip {
             return tracing::warn!("datagram to {address}: {error}");
         }
         // Lost, as any datagram may be.
-        if let Err(error) = self.socket.send_to(&packet, address).await {
-            tracing::debug!("datagram to {address}: {error}");
+        match self.socket.send_to(&packet, address).await {
+            Ok(bytes) => self.daemon.counters.sent.count(bytes),
+            Err(error) => tracing::debug!("datagram to {address}: {error}"),
         }
     }
 }

@@ -7,15 +7,21 @@
 //! | `identity.rs` | a node's key, and what two nodes have in common |
 //! | `members.rs` | the list of members |
 //! | `token.rs` | invitations |
+//! | `shared_secret.rs` | the secret that lets nodes in without one |
+//! | `nodelist.rs` | lists of nodes as Slurm writes them |
+//! | `seeking.rs` | looking for peers |
 //! | `state.rs` | what is kept over restarts |
 //! | `wire.rs` | what daemons say to each other |
 //! | `peers.rs` | connections between daemons |
 //! | `gossip.rs` | datagrams between daemons: who lives, who has how much to do |
 //! | `measure.rs` | this node's load |
 //! | `runtimes.rs` | runtimes for jobs of other nodes |
+//! | `learning.rs` | what programs have needed, and how that is kept |
 //! | `placing.rs` | where programs had better run |
 //! | `moving.rs` | processes that had better run elsewhere: this node's, wherever they are |
 //! | `looks.rs` | what is known of them from one look to the next |
+//! | `metrics.rs` | what a monitoring system can read, and what is counted for it |
+//! | `metrics/serve.rs` | how it reads that |
 //! | `local.rs` | what tools and jobs of this node ask |
 //!
 //! A daemon that ends takes no job with it: runtimes and home proxies have connections of their
@@ -25,14 +31,19 @@
 pub mod config;
 mod gossip;
 pub mod identity;
+mod learning;
 mod local;
 mod looks;
 mod measure;
 pub mod members;
+mod metrics;
 mod moving;
+mod nodelist;
 pub mod peers;
 mod placing;
 mod runtimes;
+pub mod seeking;
+pub mod shared_secret;
 pub mod state;
 pub mod token;
 mod wire;
@@ -55,9 +66,12 @@ use tokio::sync::Notify;
 use crate::config::Config;
 use crate::gossip::View;
 use crate::identity::{NodeKey, PublicKey};
+use crate::learning::Keeper;
 use crate::looks::Looked;
 use crate::members::{Member, Members};
+use crate::metrics::Counters;
 use crate::runtimes::Running;
+use crate::shared_secret::SharedSecret;
 use crate::state::State;
 use crate::token::Invitations;
 
@@ -88,6 +102,8 @@ struct Daemon {
     programs: PathBuf,
     members: Mutex<Members>,
     invitations: Mutex<Invitations>,
+    /// Who has it is let in as well.
+    shared: Option<SharedSecret>,
     secrets: Mutex<HashMap<PublicKey, Secret>>,
     view: Mutex<View>,
     runtimes: Mutex<Vec<Running>>,
@@ -95,7 +111,11 @@ struct Daemon {
     closed: AtomicBool,
     /// What programs have needed.
     learned: Mutex<Learned>,
+    /// What is kept of that.
+    keeper: Mutex<Keeper>,
     random: Mutex<Random>,
+    /// What is counted since it began.
+    counters: Counters,
     /// This node's processes, as they were looked at last.
     looked: Mutex<HashMap<i32, Looked>>,
     /// The beginning of time for decisions.
@@ -170,6 +190,14 @@ impl Daemon {
 pub fn run(config: Config) -> anyhow::Result<()> {
     local::hold_signals()?;
     let state = State::at(&config.state);
+    let shared = config
+        .secret
+        .as_deref()
+        .map(SharedSecret::read)
+        .transpose()?;
+    if !config.peers.is_empty() && !state.exists() {
+        seeking::found(&config, &config.own_name()?, None)?;
+    }
     let (key, members) = state.load()?;
     let _lock = state.lock()?;
     let programs = std::env::current_exe().context("find our own program")?;
@@ -179,7 +207,9 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let listen = config.listen;
     let listener = TcpListener::bind(listen).with_context(|| format!("listen on {listen}"))?;
     let datagrams = UdpSocket::bind(listen).with_context(|| format!("listen on {listen}, UDP"))?;
+    let metrics = config.metrics.map(metrics::serve::bind).transpose()?;
     let local = local::Listener::bind(&config.socket)?;
+    let (learned, said) = learning::load(&state);
     let daemon = Arc::new(Daemon {
         state,
         me: key.public(),
@@ -187,19 +217,25 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         programs: programs.to_owned(),
         members: Mutex::new(members),
         invitations: Mutex::default(),
+        shared,
         secrets: Mutex::default(),
         view: Mutex::new(View::default()),
         runtimes: Mutex::default(),
         events: Mutex::default(),
         closed: AtomicBool::new(false),
-        learned: Mutex::default(),
+        keeper: Mutex::new(Keeper::new(&learned)),
+        learned: Mutex::new(learned),
         random: Mutex::new(placing::random()?),
+        counters: Counters::default(),
         looked: Mutex::default(),
         began: Instant::now(),
         list_changed: Notify::new(),
         config,
     });
     daemon.event("the daemon has started");
+    if let Some(said) = said {
+        daemon.event(&said);
+    }
     let spawn = |name: &str, work: Box<dyn FnOnce(Arc<Daemon>) + Send>| {
         let daemon = Arc::clone(&daemon);
         let thread = thread::Builder::new().name(name.into());
@@ -213,8 +249,29 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         "gossip",
         Box::new(move |daemon| gossip::run(&daemon, datagrams)),
     )?;
-    if daemon.config.balance.migrate {
+    if let Some(secret) = daemon
+        .shared
+        .clone()
+        .filter(|_| !daemon.config.peers.is_empty())
+    {
+        spawn(
+            "seeking",
+            Box::new(move |daemon| seeking::run(&daemon, &secret)),
+        )?;
+    }
+    let is_read = metrics.is_some();
+    if let Some(listener) = metrics {
+        spawn(
+            "metrics",
+            Box::new(move |daemon| metrics::serve::run(&daemon, listener)),
+        )?;
+    }
+    // Without moving anything it looks what there is to be told.
+    if daemon.config.balance.migrate || is_read {
         spawn("moving", Box::new(|daemon| moving::run(&daemon)))?;
     }
-    local.serve(&daemon)
+    spawn("learning", Box::new(|daemon| learning::run(&daemon)))?;
+    let served = local.serve(&daemon);
+    learning::keep(&daemon);
+    served
 }

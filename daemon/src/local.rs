@@ -17,6 +17,7 @@ use anyhow::{Context, bail, ensure};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
+use crate::learning;
 use crate::members::Membership;
 use crate::wire::{self, Answer};
 use crate::{Daemon, STACK_BYTES, config, lock, moving, peers, placing};
@@ -233,14 +234,8 @@ fn answer(daemon: &Daemon, request: Request) -> anyhow::Result<Reply> {
             arguments,
         } => Ok(placing::place(daemon, &executable, &arguments)),
         Request::Why { pid } => Ok(Reply::Why(moving::explain(daemon, pid))),
-        Request::Ran {
-            executable,
-            arguments,
-            cpu,
-            memory,
-            calls,
-        } => {
-            placing::learn(daemon, &executable, &arguments, cpu, memory, calls);
+        Request::Ran { runs } => {
+            learning::learn(daemon, &runs);
             Ok(Reply::Done)
         }
         Request::Drain { closed } => {
@@ -272,6 +267,7 @@ fn answer(daemon: &Daemon, request: Request) -> anyhow::Result<Reply> {
         Request::Leave => {
             daemon.change_member(&daemon.me, |me| me.membership = Membership::Left)?;
             tell_others(daemon);
+            learning::stop(daemon);
             daemon.state.remove()?;
             Ok(Reply::Done)
         }

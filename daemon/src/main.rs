@@ -8,7 +8,7 @@ use clap::Parser;
 use daemon::config::Config;
 
 /// Runs this node's part of the cluster, until `mosctl stop` or a signal. Make or join a cluster with
-/// mosctl first.
+/// mosctl first, or configure peers.
 #[derive(Debug, Parser)]
 #[command(name = "mosd", version, about, long_about = None)]
 #[command(
@@ -19,13 +19,24 @@ struct Args {
     /// The configuration
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The nodes of the Slurm job that this is run by are peers, too (needs secret in the configuration)
+    #[arg(long)]
+    slurm: bool,
+}
+
+fn config(args: &Args) -> anyhow::Result<Config> {
+    let mut config = Config::load(args.config.as_deref())?;
+    if args.slurm {
+        config.add_slurm_nodes()?;
+    }
+    Ok(config)
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let filter = std::env::var("HOMENODE_LOG").unwrap_or_else(|_| "info".to_owned());
     lane::log::start(Some(&filter));
-    match Config::load(args.config.as_deref()).and_then(daemon::run) {
+    match config(&args).and_then(daemon::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("mosd: {error:#}");

@@ -62,6 +62,8 @@ struct Mover {
     passed_over: HashMap<i32, Instant>,
     /// Home proxies of this node's jobs that have answered in the last look.
     answered: HashSet<i32>,
+    /// Calls that those had forwarded then.
+    calls: HashMap<i32, u64>,
     /// Who waits for a movement tells here whether the process has moved.
     done: mpsc::Sender<(i32, bool)>,
     landed: mpsc::Receiver<(i32, bool)>,
@@ -76,6 +78,7 @@ pub(crate) fn run(daemon: &Arc<Daemon>) {
         flights: HashMap::new(),
         passed_over: HashMap::new(),
         answered: HashSet::new(),
+        calls: HashMap::new(),
         done,
         landed,
     };
@@ -195,6 +198,9 @@ impl Mover {
         for (pid, process) in &looked {
             by_node.entry(process.here).or_default().push(*pid);
         }
+        if !self.daemon.config.balance.migrate {
+            return cost;
+        }
         let settings = placing::settings(&self.daemon);
         for (node, mut pids) in by_node {
             pids.sort_unstable();
@@ -244,6 +250,7 @@ impl Mover {
         // Anybody can make sockets that look like jobs and do not answer. Those that have answered come
         // first, the others in any order.
         let answered = std::mem::take(&mut self.answered);
+        let mut calls = std::mem::take(&mut self.calls);
         proxies.shuffle(&mut *lock(&self.daemon.random));
         proxies.sort_by_key(|proxy| !answered.contains(proxy));
         let (mut cost, mut lost) = (Duration::ZERO, Duration::ZERO);
@@ -257,6 +264,13 @@ impl Mover {
             let asked = Instant::now();
             let wait = match list(proxy) {
                 Ok(Some((uid, listing))) if listing.cluster.as_ref() == Some(&key) => {
+                    let before = calls.insert(proxy, listing.calls);
+                    let more = before.map_or(listing.calls, |before| {
+                        // Fewer: another job has the number.
+                        let more = listing.calls.checked_sub(before);
+                        more.unwrap_or(listing.calls)
+                    });
+                    self.daemon.counters.calls.add(more);
                     let looked = self.look_at(proxy, uid, &listing, surroundings, &settings);
                     all.extend(looked);
                     self.answered.insert(proxy);
@@ -273,6 +287,8 @@ impl Mover {
             };
             self.passed_over.insert(proxy, Instant::now() + wait);
         }
+        calls.retain(|proxy, _| self.answered.contains(proxy));
+        self.calls = calls;
         (all, cost)
     }
 
@@ -296,7 +312,7 @@ impl Mover {
                 kept: listing.kept,
                 here: &here,
                 calls: match process.node {
-                    HOME_NODE => calls_at_home(process.pid),
+                    HOME_NODE => local::calls::at_home(process.pid),
                     _ => process.calls,
                 },
                 expected: self.expected(process, settings),
@@ -347,6 +363,7 @@ impl Mover {
             return;
         };
         placing::comes(&daemon, to, process.need.memory);
+        let reason = order.decision.why;
         let why = placing::words(&daemon, &order.decision);
         let what = format!("process {pid} ({})", process.name);
         let done = self.done.clone();
@@ -355,6 +372,7 @@ impl Mover {
             .stack_size(STACK_BYTES)
             .spawn(move || {
                 let moved = migrate(proxy, pid, &to_name);
+                daemon.counters.moved(reason, moved.is_ok());
                 daemon.event(&match &moved {
                     Ok(()) => format!("{what} has moved from node {from_name} to node {to_name}: {why}"),
                     Err(error) => format!(
@@ -396,22 +414,6 @@ fn owner(pid: i32) -> Option<u32> {
     found.ok().map(|found| found.uid())
 }
 
-/// Calls of a process at home that would be forwarded if it were elsewhere: reads and writes are what the
-/// kernel counts (proc_pid_io(5)).
-fn calls_at_home(pid: i32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
-    calls_in(&text)
-}
-
-fn calls_in(io: &str) -> u64 {
-    let count = |name: &str| -> u64 {
-        let line = io.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|count| count.trim().parse().ok())
-            .unwrap_or(0)
-    };
-    count("syscr:").saturating_add(count("syscw:"))
-}
-
 /// File and arguments of a process; nothing of one that is not for us to see.
 fn program(pid: i32) -> (Vec<u8>, Vec<Vec<u8>>) {
     /// As many as are looked at, and more than any shape of them needs.
@@ -423,16 +425,4 @@ fn program(pid: i32) -> (Vec<u8>, Vec<Vec<u8>>) {
     let arguments = words.split(|byte| *byte == 0).skip(1);
     let executable = executable.into_os_string().into_encoded_bytes();
     (executable, arguments.map(<[u8]>::to_vec).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn calls_are_counted() {
-        let io = "rchar: 10\nwchar: 20\nsyscr: 3\nsyscw: 4\nread_bytes: 0\n";
-        assert_eq!(calls_in(io), 7);
-        assert_eq!(calls_in("syscr: x"), 0);
-    }
 }

@@ -2,9 +2,9 @@
 
 use cluster::candidates::Rules;
 use cluster::decision::{Action, Decision};
-use cluster::load::{Features, Known, NodeId};
+use cluster::load::{Known, NodeId};
 use cluster::placement::{Start, place as decide};
-use cluster::program::{Need, Program};
+use cluster::program::Program;
 use cluster::random::Random;
 use cluster::settings::Settings;
 use local::daemon::Reply;
@@ -109,29 +109,6 @@ pub(crate) fn words(daemon: &Daemon, decision: &Decision) -> String {
             None => text,
         },
     }
-}
-
-/// Learns what a program needed.
-pub(crate) fn learn(
-    daemon: &Daemon,
-    executable: &str,
-    arguments: &[String],
-    cpu: f64,
-    memory: u64,
-    calls: u64,
-) {
-    let speed = lock(&daemon.view)
-        .own
-        .map_or(1.0, |own| f64::from(own.speed));
-    let cpu = cpu * speed;
-    let run = Need {
-        cpu,
-        memory,
-        calls: calls as f64 / cpu.max(0.001),
-        features: Features::default(),
-    };
-    let program = Program::new(executable.as_bytes(), arguments);
-    lock(&daemon.learned).learn(program, run);
 }
 
 /// A generator of random numbers that differ between daemons.

@@ -1,7 +1,7 @@
-//! What a node keeps over restarts: its key and the list of members.
+//! What a node keeps over restarts: its key, the list of members, and what programs have needed.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,10 @@ use crate::members::{Member, Members};
 
 const KEY: &str = "key";
 const MEMBERS: &str = "members.json";
+const LEARNED: &str = "learned.json";
 const LOCK: &str = "lock";
+/// Longest file of what was learned, in bytes: more than what can be learned ever fills.
+const LEARNED_BYTES_MAX: u64 = 4 << 20;
 
 /// The directory of one node's state.
 #[derive(Debug, Clone)]
@@ -84,12 +87,36 @@ impl State {
         self.replace(MEMBERS, &text)
     }
 
+    /// What [`keep_learned`](Self::keep_learned) has written, if anything.
+    pub(crate) fn learned(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        let path = self.0.join(LEARNED);
+        let reading = || format!("read {}", path.display());
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            opened => opened.with_context(reading)?,
+        };
+        let mut text = Vec::new();
+        let mut file = file.take(LEARNED_BYTES_MAX + 1);
+        file.read_to_end(&mut text).with_context(reading)?;
+        ensure!(
+            text.len() as u64 <= LEARNED_BYTES_MAX,
+            "{} is longer than {LEARNED_BYTES_MAX} bytes",
+            path.display()
+        );
+        Ok(Some(text))
+    }
+
+    /// Writes what programs have needed.
+    pub(crate) fn keep_learned(&self, text: &[u8]) -> anyhow::Result<()> {
+        self.replace(LEARNED, text)
+    }
+
     /// Forgets the cluster.
     ///
     /// # Errors
     /// A file cannot be removed.
     pub fn remove(&self) -> anyhow::Result<()> {
-        for name in [KEY, MEMBERS, LOCK] {
+        for name in [KEY, MEMBERS, LEARNED, LOCK] {
             let path = self.0.join(name);
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {

@@ -36,7 +36,7 @@ const MESSAGE_BYTES_MAX: usize = 2 << 20;
 pub(crate) enum Id {
     /// The public key of a member.
     Member([u8; 32]),
-    /// The id of an invitation.
+    /// The id of an invitation, or of a secret that nodes share.
     Invitation([u8; 32]),
 }
 
@@ -124,6 +124,8 @@ pub(crate) enum Joined {
     Welcome(Vec<Member>),
     /// It is not, and why.
     Refused(String),
+    /// It is the very node that it has asked.
+    Itself,
 }
 
 /// Connects to a node daemon and proves `secret`.

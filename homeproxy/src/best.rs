@@ -10,13 +10,14 @@ use local::daemon::{Client, Reply, Request};
 
 use crate::hosts::{self, Host};
 use crate::job::Job;
-use crate::proc_text::Usage;
 use crate::setup::{HOME_NODE, Setup};
 
 /// Longest time that the daemon may take: the job stands still meanwhile.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(100);
 /// Arguments that are told, as many as the daemon looks at.
 const ARGUMENTS_MAX: usize = 64;
+/// More bytes of each than it looks at.
+const ARGUMENT_BYTES_MAX: usize = 128;
 
 /// Where the program that process `pid` has executed runs best.
 ///
@@ -47,41 +48,13 @@ pub(crate) fn first(job_setup: &Setup, nodes: &hosts::nodes::Nodes) -> (u32, Str
     }
 }
 
-/// Process `pid`, which has run at home, is about to end: the daemon learns what its program needed.
-/// It may have been started by one that has used some of that.
-pub(crate) fn ran(pid: i32) {
-    let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
-    let (Some(Usage { cpu, .. }), Some(memory)) =
-        (Usage::of(&read("stat")), peak_bytes(&read("status")))
-    else {
-        return;
-    };
-    let (executable, arguments) = program(pid);
-    let request = Request::Ran {
-        executable: executable.to_string_lossy().into_owned(),
-        arguments,
-        cpu,
-        memory,
-        calls: 0,
-    };
-    let told = Client::connect().and_then(|client| client.within(ANSWER_TIMEOUT)?.tell(&request));
-    if let Err(error) = told {
-        tracing::debug!("what process {pid} needed: {error:#}");
-    }
-}
-
-fn peak_bytes(status: &str) -> Option<u64> {
-    let text = image::capture::status_field(status, "VmHWM:")?;
-    let kibibytes: u64 = text.split_whitespace().next()?.parse().ok()?;
-    Some(kibibytes * 1024)
-}
-
 /// What process `pid` has executed, and its arguments without the first.
-fn program(pid: i32) -> (PathBuf, Vec<String>) {
+pub(crate) fn program(pid: i32) -> (PathBuf, Vec<String>) {
     let executable = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words = words.strip_suffix(&[0]).unwrap_or(&words);
     let words = words.split(|byte| *byte == 0).skip(1).take(ARGUMENTS_MAX);
+    let words = words.map(|word| &word[..word.len().min(ARGUMENT_BYTES_MAX)]);
     let arguments = words.map(|word| String::from_utf8_lossy(word).into_owned());
     (executable, arguments.collect())
 }
@@ -120,14 +93,6 @@ fn ask(executable: &Path, arguments: Vec<String>) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn needs_are_read() {
-        assert_eq!(
-            peak_bytes("Name:\ta\nVmHWM:\t    1000 kB\n"),
-            Some(1_024_000)
-        );
-    }
 
     #[test]
     fn commands_are_found_as_execvp_finds_them() {

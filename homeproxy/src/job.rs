@@ -224,6 +224,8 @@ pub(crate) struct Job {
     pub(crate) leases: Leases,
     /// CPU time that its processes have used elsewhere.
     pub(crate) accounts: Accounts,
+    /// Calls that were forwarded here.
+    pub(crate) calls: AtomicU64,
     /// Number of the last way to a host.
     placements: AtomicU64,
     /// Of signals that wait here.
@@ -250,6 +252,7 @@ impl Job {
             mapped: Mapped::within_limits(),
             leases: Leases::default(),
             accounts: Accounts::default(),
+            calls: 0.into(),
             placements: 0.into(),
             news: News::default(),
             signals: Mutex::new(0),

@@ -185,6 +185,7 @@ impl Server<'_> {
             Kind::Call | Kind::Calls | Kind::Exec | Kind::Fork
         ) {
             thread.deputy.calls.fetch_add(1, Ordering::Relaxed);
+            self.job.calls.fetch_add(1, Ordering::Relaxed);
         }
         let served = match frame.kind {
             Kind::Call | Kind::Calls | Kind::Exec => self.call(frame, &thread),

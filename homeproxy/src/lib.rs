@@ -34,6 +34,7 @@
 //! | `hosts.rs` | the nodes that programs may run on, each started when it is first used |
 //! | `hosts/nodes.rs` | which nodes there are |
 //! | `best.rs` | programs that run where the node daemon finds it best |
+//! | `needs.rs` | what programs have needed, told to the node daemon |
 //! | `hosts/host.rs` | one of them: its state and its control lane |
 //! | `hosts/start.rs` | starting its runtime |
 //! | `hosts/accept.rs` | its connections |
@@ -65,6 +66,7 @@ mod leases;
 mod limits;
 mod listing;
 mod mapped;
+mod needs;
 mod proc_text;
 mod procfs;
 mod readahead;

@@ -50,6 +50,7 @@ pub(crate) fn of(job: &Job) -> Result<Listing, String> {
         kept: job.setup.kept,
         processes,
         left_out,
+        calls: job.calls.load(Ordering::Relaxed),
         cost: cpu_of_thread().saturating_sub(began).as_secs_f64(),
     })
 }

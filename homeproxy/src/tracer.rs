@@ -37,6 +37,7 @@ use crate::checkpoint::Restarted;
 use crate::checkpoint::surroundings::Streams;
 use crate::hosts::Host;
 use crate::job::{Deputy, DeputyThread, Job, Order, lock};
+use crate::needs::Needs;
 use crate::setup::HOME_NODE;
 use crate::waiting::Waiting;
 use departing::Departing;
@@ -104,6 +105,8 @@ pub(crate) struct Tracer {
     depart_later: HashMap<i32, Arc<Host>>,
     /// Those who wait for a process to have moved.
     movers: HashMap<i32, Vec<Done>>,
+    /// What its processes have needed.
+    needs: Needs,
     /// Threads at home that are in a call that tells CPU time.
     counting: HashSet<i32>,
     /// Threads that make an interrupted call again.
@@ -148,6 +151,7 @@ impl Tracer {
             arriving: HashMap::new(),
             depart_later: HashMap::new(),
             movers: HashMap::new(),
+            needs: Needs::new(setup.cluster.is_some()),
             counting: HashSet::new(),
             shortenings: Shortenings::new(|_| true),
             shuffle: setup.shuffle_ms.map(|ms| {
@@ -204,6 +208,7 @@ impl Tracer {
                 for host in self.job.hosts.all_ready() {
                     host.tell(&ToHost::Shutdown);
                 }
+                self.needs.finish();
                 return Ok(());
             }
             let patience_ms = self.patience_ms();
@@ -306,6 +311,7 @@ impl Tracer {
             self.kept_details.retain(|(pid, _), _| *pid != tid);
             self.job.mapped.release_of(tid);
             self.job.accounts.ended(tid);
+            self.needs.forget(tid);
             self.job.journal.ended(tid, status);
             self.expected.remove(&tid);
             self.departing.remove(&tid);

@@ -16,6 +16,7 @@ pub mod inject;
 pub mod limits;
 pub mod maps;
 pub mod messages;
+pub mod peak;
 mod pending;
 pub mod postcopy;
 pub mod rebuild;

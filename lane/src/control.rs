@@ -240,7 +240,8 @@ pub enum ToHome {
         reason: String,
     },
     /// A body has ended, and has used this CPU time since it came. Told before its end, and if the
-    /// process goes on since it has executed a program.
+    /// process goes on since it has executed a program. Also told of one that leaves, without its CPU
+    /// time: the image tells that.
     Used {
         /// The process.
         pid: i32,
@@ -248,6 +249,8 @@ pub enum ToHome {
         user_ns: u64,
         /// In the kernel.
         system_ns: u64,
+        /// Most memory that it has had there at any time, in bytes.
+        peak_bytes: u64,
     },
 }
 

@@ -63,10 +63,13 @@ fn to_home() -> impl Strategy<Value = ToHome> {
         (int(), ".*").prop_map(|(pid, text)| ToHome::Say { pid, text }),
         (int(), ".*").prop_map(|(pid, reason)| ToHome::AskReturn { pid, reason }),
         (int(), ".*").prop_map(|(pid, reason)| ToHome::Remains { pid, reason }),
-        (int(), any::<(u64, u64)>()).prop_map(|(pid, (user_ns, system_ns))| ToHome::Used {
-            pid,
-            user_ns,
-            system_ns
+        (int(), any::<(u64, u64, u64)>()).prop_map(|(pid, (user_ns, system_ns, peak_bytes))| {
+            ToHome::Used {
+                pid,
+                user_ns,
+                system_ns,
+                peak_bytes,
+            }
         }),
         (
             int(),
@@ -262,6 +265,7 @@ fn numbers_of_messages_do_not_change() {
             pid,
             user_ns: 0,
             system_ns: 0,
+            peak_bytes: 0,
         },
     ];
     for (number, message) in to_host.iter().enumerate() {

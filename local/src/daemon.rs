@@ -54,18 +54,10 @@ pub enum Request {
         /// The process.
         pid: i32,
     },
-    /// A program has ended: learn what it needed.
+    /// Programs have ended: learn what they needed.
     Ran {
-        /// Its file.
-        executable: String,
-        /// Its arguments, the first not included.
-        arguments: Vec<String>,
-        /// CPU time in seconds, not weighed by the node's speed.
-        cpu: f64,
-        /// Most memory at any time, in bytes.
-        memory: u64,
-        /// Calls that were forwarded.
-        calls: u64,
+        /// Each.
+        runs: Vec<Run>,
     },
     /// Take no guests any more, or take them again.
     Drain {
@@ -83,6 +75,23 @@ pub enum Request {
     Leave,
     /// End; the node stays a member.
     Stop,
+}
+
+/// A run of a program, which has ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Run {
+    /// Its file.
+    pub executable: String,
+    /// Its arguments, the first not included.
+    pub arguments: Vec<String>,
+    /// CPU time in seconds at home, not weighed by the node's speed.
+    pub cpu: f64,
+    /// The same for other nodes, by name.
+    pub away: Vec<(String, f64)>,
+    /// Most memory at any time, in bytes.
+    pub memory: u64,
+    /// Calls that were forwarded, or would have been.
+    pub calls: u64,
 }
 
 /// The daemon's reply.

@@ -115,6 +115,9 @@ pub struct Listing {
     pub left_out: u64,
     /// CPU time in seconds that it took to gather this at home.
     pub cost: f64,
+    /// Calls that all of its processes have forwarded, also those that have ended.
+    #[serde(default)]
+    pub calls: u64,
 }
 
 /// What the user has said of where a job's processes run.

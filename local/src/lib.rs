@@ -7,9 +7,11 @@
 //! | `place.rs` | where its socket is |
 //! | `job.rs` | what tools and the daemon ask of a job |
 //! | `runtime.rs` | starting a runtime |
+//! | `calls.rs` | calls that a process at home would forward if it were elsewhere |
 //! | `connections.rs` | a thread for each connection, within bounds |
 #![forbid(unsafe_code)]
 
+pub mod calls;
 pub mod connections;
 pub mod daemon;
 pub mod job;

@@ -15,7 +15,7 @@ use image::rebuild::{self, Ground, Init};
 use image::schema::SignalAction;
 use image::unfinished::{Shortenings, Unfinished};
 use lane::control::{Follow, ToHome, ToHost};
-use sys::ptrace::{self, Change, EVENT_STOP};
+use sys::ptrace::{self, Change, EVENT_STOP, Usage};
 use sys::seccomp::{Condition, Rules, assemble};
 
 use crate::births::Birth;
@@ -98,7 +98,7 @@ impl Tracer {
     /// Traces until home is gone or says so. Bodies still there end with init.
     pub(crate) fn run(mut self) {
         loop {
-            while let Ok(Some((outer, change, used_us))) = ptrace::wait_counting(-1, true) {
+            while let Ok(Some((outer, change, usage))) = ptrace::wait_counting(-1, true) {
                 if outer == self.init.pid
                     && matches!(change, Change::Exited(_) | Change::Killed { .. })
                 {
@@ -106,7 +106,7 @@ impl Tracer {
                     return;
                 }
                 if matches!(change, Change::Exited(_) | Change::Killed { .. }) {
-                    self.has_used(outer, CpuTime::from_us(used_us));
+                    self.has_used(outer, usage);
                 }
                 self.handle(outer, change);
             }
@@ -196,7 +196,8 @@ impl Tracer {
     }
 
     /// A body is about to be told as ended that has used this.
-    fn has_used(&mut self, outer: i32, used: CpuTime) {
+    fn has_used(&mut self, outer: i32, usage: Usage) {
+        let used = CpuTime::from_us(usage.cpu_us);
         let Some(process) = self.leaders.get(&outer) else {
             return;
         };
@@ -217,6 +218,7 @@ impl Tracer {
             pid,
             user_ns: used.user_ns,
             system_ns: used.system_ns,
+            peak_bytes: usage.peak_bytes,
         });
     }
 

@@ -64,15 +64,27 @@ pub fn wait(pid: i32, nohang: bool) -> io::Result<Option<(i32, Change)>> {
     wait_with(pid, nohang, None)
 }
 
-/// As [`wait`], with the CPU time that the process has used, in microseconds of user and system: all of
-/// it where this is the end of a leading thread.
-pub fn wait_counting(pid: i32, nohang: bool) -> io::Result<Option<(i32, Change, [u64; 2])>> {
+/// What a process has used: all of it at the end of its leading thread.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// CPU time in microseconds, of user and system.
+    pub cpu_us: [u64; 2],
+    /// Most memory at any time, in bytes.
+    pub peak_bytes: u64,
+}
+
+/// As [`wait`], with what the process has used.
+pub fn wait_counting(pid: i32, nohang: bool) -> io::Result<Option<(i32, Change, Usage)>> {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     let waited = wait_with(pid, nohang, Some(&mut usage))?;
     // SAFETY: zeros are a valid value, and so is what the kernel writes.
     let usage = unsafe { usage.assume_init() };
     let us = |t: libc::timeval| t.tv_sec as u64 * 1_000_000 + t.tv_usec as u64;
-    let used = [us(usage.ru_utime), us(usage.ru_stime)];
+    let used = Usage {
+        cpu_us: [us(usage.ru_utime), us(usage.ru_stime)],
+        // It is told in KiB.
+        peak_bytes: (usage.ru_maxrss.max(0) as u64).saturating_mul(1024),
+    };
     Ok(waited.map(|(pid, change)| (pid, change, used)))
 }
 

@@ -79,6 +79,18 @@ impl Cluster {
         cluster
     }
 
+    /// The address of the node `n{number}`, also of one that is still to come.
+    #[must_use]
+    pub fn address(&self, number: u8) -> Ipv4Addr {
+        Ipv4Addr::new(127, self.network.0, self.network.1, number)
+    }
+
+    /// The directory in which those of the nodes are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// No node.
     ///
     /// # Panics
@@ -103,7 +115,7 @@ impl Cluster {
     pub fn prepare(&mut self, more: &str) -> &mut Node {
         let number = self.nodes.len() as u8 + 1;
         let name = format!("n{number}");
-        let address = Ipv4Addr::new(127, self.network.0, self.network.1, number);
+        let address = self.address(number);
         let directory = self.directory.path().join(&name);
         std::fs::create_dir(&directory).expect("a directory of our own");
         let shown = directory.display();
@@ -227,6 +239,15 @@ impl Node {
     /// # Panics
     /// It does not.
     pub fn start(&mut self) {
+        self.launch(&[], &[]);
+        wait_for(|| self.mosctl(&["status"]).status == 0, || self.log());
+    }
+
+    /// Starts its daemon with these options and variables, and does not wait for it.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    pub fn launch(&mut self, options: &[&str], variables: &[(&str, &str)]) {
         let log = std::fs::File::options()
             .append(true)
             .create(true)
@@ -235,14 +256,15 @@ impl Node {
         let mut command = self.command("mosd");
         command
             .arg("--config")
-            .arg(self.directory.join("mosd.toml"));
+            .arg(self.directory.join("mosd.toml"))
+            .args(options)
+            .envs(variables.iter().copied());
         let started = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn();
         self.daemon = Some(started.expect("mosd"));
-        wait_for(|| self.mosctl(&["status"]).status == 0, || self.log());
     }
 
     /// Kills its daemon with SIGKILL, as if it had crashed.

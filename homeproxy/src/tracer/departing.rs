@@ -292,6 +292,7 @@ impl Tracer {
         let mut image = self.captured(pid, threads, departing, true)?;
         image.held = waiting::of_process(pid, true);
         let held = image.held;
+        self.needs.departs(pid, image.spent);
         self.job.accounts.departs(&mut image);
         let tids: Vec<i32> = image.threads.iter().map(|thread| thread.tid).collect();
         image.departure = self.job.next_placement();

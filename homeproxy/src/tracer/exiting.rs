@@ -4,12 +4,14 @@
 use std::time::{Duration, Instant};
 
 use image::capture::status_field;
+use image::peak;
 use lane::control::ToHost;
 use sys::ptrace;
 
 use super::{Result, Tracer};
-use crate::best;
 use crate::job::Deputy;
+use crate::needs::End;
+use crate::proc_text::Usage;
 use crate::waiting::bit;
 
 /// Longest time that a killed command waits for its statistics.
@@ -43,7 +45,7 @@ impl Tracer {
             && tracee.pid == tid
             && tracee.thread.is_none()
         {
-            best::ran(tid);
+            self.ends_here(tid);
         }
         let tracee = self.tracees.get_mut(&tid);
         let of_command = tracee.is_some_and(|tracee| {
@@ -63,6 +65,21 @@ impl Tracer {
             self.finish_journal(status);
         }
         ptrace::resume(tid, 0)
+    }
+
+    /// A process at home is about to end: what its program needed is told. It may have been started by one
+    /// that has used some of that.
+    fn ends_here(&mut self, pid: i32) {
+        let stat = sys::proc_text::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let (Some(Usage { cpu, .. }), Some(peak_bytes)) = (Usage::of(&stat), peak::of(pid)) else {
+            return;
+        };
+        let end = End {
+            pid,
+            calls: 0,
+            name: &|node| self.job.hosts.nodes.name(node),
+        };
+        self.needs.ends_here(&end, cpu, peak_bytes);
     }
 
     /// The command's deputy has been killed, and its body does not know yet.

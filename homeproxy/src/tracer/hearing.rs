@@ -1,6 +1,7 @@
 //! What hosts say of processes. It is input: heard only from the host that the process's body is on.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use image::cpu_time::CpuTime;
 use lane::control::{ToHome, ToHost};
@@ -8,6 +9,7 @@ use sys::ptrace;
 
 use super::{Result, Tracer};
 use crate::hosts::Host;
+use crate::needs::End;
 
 impl Tracer {
     /// A host has said something of a process.
@@ -24,12 +26,15 @@ impl Tracer {
                 pid,
                 user_ns,
                 system_ns,
+                peak_bytes,
             } if self.was_at(pid, host) => {
                 let used = CpuTime { user_ns, system_ns };
                 self.job.accounts.used(pid, used);
+                self.needs.used(pid, host.node, used, peak_bytes);
                 Ok(())
             }
             ToHome::BodyExited { pid, wait_status } if self.leads_at(pid, host) => {
+                self.ended_away(pid);
                 self.tell_command_over(pid);
                 self.end(pid, wait_status)
             }
@@ -76,6 +81,18 @@ impl Tracer {
                 Ok(())
             }
         }
+    }
+
+    /// A body has ended, and its deputy is about to: what its program needed is told.
+    fn ended_away(&mut self, pid: i32) {
+        let deputy = self.tracees.get(&pid).and_then(|t| t.thread.as_ref());
+        let calls = deputy.map_or(0, |t| t.deputy.calls.load(Ordering::Relaxed));
+        let end = End {
+            pid,
+            calls,
+            name: &|node| self.job.hosts.nodes.name(node),
+        };
+        self.needs.ended_away(&end);
     }
 
     /// Whether this thread's body is on `host`.

@@ -58,6 +58,8 @@ impl Tracer {
         let departure = self.job.next_placement();
         (image.departure, image.placement) = (departure, departure);
         image.held = held;
+        let calls = old.calls.load(Ordering::Relaxed);
+        self.needs.left(pid, old.host.node, image.spent, calls);
         self.job.accounts.passes_on(&mut image);
         image.pending.extend(came);
         let signals = self.tell_pending(to, &image);

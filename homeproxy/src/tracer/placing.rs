@@ -37,8 +37,12 @@ impl Tracer {
         self.misses_nothing(pid);
         let caller = self.tracees.get(&former).and_then(|t| t.thread.clone());
         self.forget_threads_of(pid, former);
+        self.needs.executed(pid);
         match self.send_away(pid, caller.as_deref()) {
             Ok(thread) => {
+                if caller.is_some() {
+                    self.needs.replaces(pid);
+                }
                 self.adopt(pid, pid, Some(Arc::clone(&thread)));
                 lock(&self.job.threads).insert(pid, Arc::clone(&thread));
                 match caller {

@@ -405,6 +405,9 @@ impl Tracer {
         // First: the body must be gone before the process makes others, or stand still for good.
         let _ = returned.answer.send(Ok(()));
         self.job.accounts.came_home(image);
+        let old = &returned.deputy;
+        let calls = old.calls.load(Ordering::Relaxed);
+        self.needs.left(pid, old.host.node, image.spent, calls);
         let bytes = pages.len() as u64 + image.later_bytes();
         self.go_on_here(pid, image, bytes, threads, stops);
         Ok(())

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use image::capture::{self, StoppedThread, Surroundings, Unidentified};
 use image::maps;
+use image::peak;
 use image::postcopy::hot::split_later;
 use image::schema::PageRun;
 use image::unfinished::{self, Unfinished};
@@ -297,6 +298,14 @@ impl Tracer {
             }
         }
         stats::report(&self.host, &process);
+        if let Some(peak_bytes) = peak::of(process.outer) {
+            self.host.tell_home(&ToHome::Used {
+                pid,
+                user_ns: 0,
+                system_ns: 0,
+                peak_bytes,
+            });
+        }
         let host = Arc::clone(&self.host);
         let outer = process.outer;
         self.host.helpers.run(Box::new(move || {
