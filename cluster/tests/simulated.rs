@@ -158,6 +158,23 @@ fn no_node_stays_over_its_memory_while_the_cluster_has_room() {
 }
 
 #[test]
+fn memory_that_grows_is_ushered_away_before_it_runs_out() {
+    for seed in 0..100 {
+        let scenario = Scenario {
+            ..Scenario::new(3 + seed as usize % 3, seed)
+        };
+        // One and a half times what their home has, in one to six seconds.
+        let cpu = 10.0 + (seed % 6) as f64 * 10.0;
+        let programs = 6 + seed as usize % 7;
+        let memory = 12 * GIB / programs as u64;
+        let o = ours(&scenario, &crowd(scenario.nodes, 4, programs, cpu, memory));
+        assert_eq!(o.seconds_over_memory, 0.0, "SEED={seed}");
+        assert_eq!(o.done, programs as u64, "SEED={seed}");
+        assert!(o.moves_most <= 3, "SEED={seed}: {}", o.moves_most);
+    }
+}
+
+#[test]
 fn every_policy_is_where_it_belongs() {
     let scenario = Scenario {
         arrivals: Duration::from_secs(120),

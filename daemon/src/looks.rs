@@ -223,6 +223,7 @@ mod tests {
             runnable_own: runnable,
             memory: 1 << 30,
             memory_free: 1 << 30,
+            memory_growth: 0.0,
             memory_pressure: 0.0,
             guests: 0,
             guests_max: 1,
