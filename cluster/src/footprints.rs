@@ -8,12 +8,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::load::NodeId;
+use crate::load::{Known, NodeId};
+use crate::settings::Settings;
 
-/// Growth that is not seen any more is believed half as much after so many seconds.
-const GROWTH_HALVES_SECONDS: f64 = 1.0;
-/// Moves of less memory tell nothing of how fast it goes.
-const TELLING_BYTES: u64 = 16 << 20;
+/// After so many seconds half of what is believed of a process's growth is what was seen since.
+const GROWTH_HALVES_SECONDS: f64 = 0.5;
+/// Less memory that has come, or has come all at once between two looks, tells nothing of how fast it goes.
+const TELLING_BYTES: u64 = 4 << 20;
+const TELLING_AT_ONCE_BYTES: u64 = 64 << 20;
 /// After so long nobody holds a vector from before a process had come.
 const KEEP: Duration = Duration::from_secs(30);
 
@@ -38,6 +40,10 @@ struct Way {
     memory: u64,
     /// Of that, what had come at a moment.
     come: (Duration, u64),
+    /// By how many bytes it grew in a second when it left; it goes on with that where it is.
+    growth: f64,
+    /// Bytes that came in a second until then; 0: not known.
+    pace: f64,
     /// When all was seen there.
     over: Option<Duration>,
 }
@@ -48,7 +54,8 @@ struct Footprint {
     at: Duration,
     here: NodeId,
     memory: u64,
-    growth: f64,
+    /// `None`: seen once only.
+    growth: Option<f64>,
     way: Option<Way>,
 }
 
@@ -73,31 +80,41 @@ impl Footprints {
             at: now,
             here,
             memory,
-            growth: 0.0,
+            growth: None,
             way: None,
         });
         let passed = now.saturating_sub(known.at).as_secs_f64();
         if !moving && known.here == here && passed > 0.0 {
             let grown = memory.saturating_sub(known.memory) as f64 / passed;
-            let faded = known.growth * 0.5_f64.powf(passed / GROWTH_HALVES_SECONDS);
-            known.growth = grown.max(faded);
+            let kept = 0.5_f64.powf(passed / GROWTH_HALVES_SECONDS);
+            let before = known.growth.unwrap_or(grown);
+            known.growth = Some(kept * before + (1.0 - kept) * grown);
         }
         let is_under_way = known.way.is_some_and(|way| way.over.is_none());
         if moving && !is_under_way && here != known.here {
             // Somebody else has moved it.
-            let way = Way::new(known.here, here, known.memory, now);
+            let way = known.way_to(here, now);
             self.past.extend(known.way.replace(way));
         }
-        if let Some(way) = known.way.as_mut().filter(|way| way.over.is_none()) {
-            if here == way.to {
-                way.come = (now, memory.min(way.memory));
+        if let Some(way) = known
+            .way
+            .as_mut()
+            .filter(|way| way.over.is_none() && way.to == here)
+        {
+            let tells = match way.pace > 0.0 || moving {
+                true => TELLING_BYTES,
+                false => TELLING_AT_ONCE_BYTES,
+            };
+            way.come = (now, memory.min(way.memory));
+            let took = now.saturating_sub(way.began).as_secs_f64();
+            if way.come.1 >= tells && took > 0.0 {
+                way.pace = way.pace.max(way.come.1 as f64 / took);
             }
-            if here == way.to && !moving {
+            if !moving {
                 way.over = Some(now);
-                let took = now.saturating_sub(way.began).as_secs_f64();
-                if way.memory >= TELLING_BYTES && took > 0.0 {
-                    let pace = way.memory as f64 / took;
-                    self.pace = Some(self.pace.map_or(pace, |old| (old + pace) / 2.0));
+                if way.pace > 0.0 {
+                    let before = self.pace.unwrap_or(way.pace);
+                    self.pace = Some((before + way.pace) / 2.0);
                 }
             }
         }
@@ -109,7 +126,7 @@ impl Footprints {
     /// It begins to move.
     pub fn leaves(&mut self, process: u64, to: NodeId, now: Duration) {
         if let Some(known) = self.known.get_mut(&process) {
-            let way = Way::new(known.here, to, known.memory, now);
+            let way = known.way_to(to, now);
             self.past.extend(known.way.replace(way));
         }
     }
@@ -135,12 +152,12 @@ impl Footprints {
 
     /// By how many bytes it grows in a second, when it is not on its way.
     pub fn growth(&self, process: u64) -> f64 {
-        self.known.get(&process).map_or(0.0, |known| known.growth)
+        self.known.get(&process).map_or(0.0, Footprint::growth)
     }
 
     /// The same of all together.
     pub fn growth_of_all(&self) -> f64 {
-        self.known.values().map(|known| known.growth).sum()
+        self.known.values().map(Footprint::growth).sum()
     }
 
     /// All memory of a process that is on its way, in bytes: where it runs there is only some of it yet.
@@ -156,15 +173,29 @@ impl Footprints {
         open.map(|way| way.memory).sum()
     }
 
-    /// Bytes that will be taken on this node and were not yet when its vector was taken.
-    pub fn coming(&self, node: NodeId, taken: Duration) -> u64 {
+    /// Counts what is on its way to a node as if it were there, with what it grows until it is.
+    pub fn expect(&self, known: &mut Known, settings: &Settings) {
+        let Known { load, taken } = known;
+        let (memory, growth) = self.coming(load.node, *taken);
+        let grows = growth * memory as f64 / settings.usher_pace;
+        load.memory_free = load
+            .memory_free
+            .saturating_sub(memory.saturating_add(grows as u64));
+        load.memory_growth += growth as f32;
+    }
+
+    /// Bytes that will be taken on this node and were not yet when its vector was taken, and growth that it did not
+    /// tell of.
+    fn coming(&self, node: NodeId, taken: Duration) -> (u64, f64) {
         let of_node = self.ways().filter(|way| way.to == node);
         let open = of_node.filter(|way| way.over.is_none_or(|over| taken < over));
-        let left = open.map(|way| match way.come {
-            (at, come) if at <= taken => way.memory - come,
-            _ => way.memory,
-        });
-        left.sum()
+        open.fold((0, 0.0), |(memory, growth), way| {
+            let left = match way.come {
+                (at, come) if at <= taken => way.memory - come,
+                _ => way.memory,
+            };
+            (memory + left, growth + way.growth)
+        })
     }
 
     /// Bytes of a process that have moved in a second, as it has been lately; `None`: none has moved.
@@ -178,14 +209,20 @@ impl Footprints {
     }
 }
 
-impl Way {
-    fn new(from: NodeId, to: NodeId, memory: u64, now: Duration) -> Way {
+impl Footprint {
+    fn growth(&self) -> f64 {
+        self.growth.unwrap_or(0.0)
+    }
+
+    fn way_to(&self, to: NodeId, now: Duration) -> Way {
         Way {
-            from,
+            from: self.here,
             to,
             began: now,
-            memory,
+            memory: self.memory,
             come: (now, 0),
+            growth: self.growth(),
+            pace: 0.0,
             over: None,
         }
     }
@@ -219,10 +256,10 @@ mod tests {
         prints.see(7, seen(A, false, 20), at(500));
         assert_eq!(prints.growth(7), (20 * MIB) as f64);
         prints.see(7, seen(A, false, 5), at(1500));
-        assert_eq!(prints.growth(7), (10 * MIB) as f64);
+        assert_eq!(prints.growth(7), (5 * MIB) as f64);
         prints.see(8, seen(A, false, 500), at(1500));
         prints.see(8, seen(A, false, 500), at(1500));
-        assert_eq!(prints.growth_of_all(), (10 * MIB) as f64);
+        assert_eq!(prints.growth_of_all(), (5 * MIB) as f64);
         prints.retain(|process| process == 8, at(1500));
         assert_eq!(prints.growth_of_all(), 0.0);
     }
@@ -234,14 +271,14 @@ mod tests {
         prints.leaves(7, B, at(0));
         assert_eq!(prints.leaving(A, at(0)), 100 * MIB);
         prints.see(7, seen(B, true, 30), at(500));
-        assert_eq!(prints.coming(B, at(400)), 100 * MIB);
-        assert_eq!(prints.coming(B, at(500)), 70 * MIB);
+        assert_eq!(prints.coming(B, at(400)), (100 * MIB, 0.0));
+        assert_eq!(prints.coming(B, at(500)), (70 * MIB, 0.0));
         assert_eq!(prints.growth(7), 0.0, "what comes is no growth");
         assert_eq!(prints.moving(7), Some(100 * MIB));
         prints.see(7, seen(B, false, 101), at(1000));
         assert_eq!(prints.leaving(A, at(900)), 100 * MIB);
         assert_eq!(prints.leaving(A, at(1000)), 0);
-        assert_eq!(prints.coming(B, at(1000)), 0);
+        assert_eq!(prints.coming(B, at(1000)), (0, 0.0));
         assert_eq!(prints.moving(7), None);
         assert_eq!(prints.pace(), Some((100 * MIB) as f64));
         prints.see(7, seen(B, false, 102), at(1500));
@@ -254,17 +291,40 @@ mod tests {
         prints.see(7, seen(A, false, 100), at(0));
         prints.leaves(7, B, at(0));
         prints.stays(7);
-        assert_eq!((prints.leaving(A, at(0)), prints.coming(B, at(0))), (0, 0));
+        assert_eq!(
+            (prints.leaving(A, at(0)), prints.coming(B, at(0)).0),
+            (0, 0)
+        );
         prints.see(7, seen(B, true, 0), at(100));
         assert_eq!(prints.leaving(A, at(100)), 100 * MIB);
         // It goes on to the next before anybody has heard.
         prints.see(7, seen(B, false, 100), at(200));
         prints.leaves(7, A, at(200));
         assert_eq!(prints.leaving(A, at(150)), 100 * MIB);
-        assert_eq!(prints.coming(A, at(150)), 100 * MIB);
+        assert_eq!(prints.coming(A, at(150)).0, 100 * MIB);
         prints.retain(|_| false, at(300));
-        assert_eq!(prints.coming(A, at(150)), 0, "it has ended");
+        assert_eq!(prints.coming(A, at(150)).0, 0, "it has ended");
         prints.retain(|_| false, at(60_000));
         assert_eq!(prints.leaving(A, at(150)), 0);
+    }
+
+    #[test]
+    fn what_comes_goes_on_growing() {
+        let mut prints = Footprints::default();
+        prints.see(7, seen(A, false, 100), at(0));
+        prints.see(7, seen(A, false, 150), at(500));
+        prints.leaves(7, B, at(500));
+        let settings = Settings {
+            usher_pace: (150 * MIB) as f64,
+            ..Settings::default()
+        };
+        let mut known = Known {
+            load: crate::load::tests::idle(B.0),
+            taken: at(500),
+        };
+        let before = known.load.memory_free;
+        prints.expect(&mut known, &settings);
+        assert_eq!(known.load.memory_growth, (100 * MIB) as f32);
+        assert_eq!(before - known.load.memory_free, 250 * MIB);
     }
 }

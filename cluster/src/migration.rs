@@ -399,7 +399,7 @@ pub(crate) mod tests {
         Known { load, taken: NOW }
     }
 
-    pub(crate) fn here(runnable: f32, own: f32) -> Load {
+    fn here(runnable: f32, own: f32) -> Load {
         Load {
             runnable,
             runnable_own: own,

@@ -109,7 +109,7 @@ fn has_room(known: &Known, process: &Running<'_>, promise: Promise, settings: &S
     let node = &known.load;
     let memory = process.need.memory.saturating_add(promise.memory);
     let growth = f64::from(node.memory_growth) + process.growth + promise.growth;
-    let ahead = settings.usher_ahead + settings.costs.moving(process.need.memory);
+    let ahead = settings.usher_ahead(memory);
     let reserve = node.memory as f64 * settings.memory_reserve;
     node.memory_free as f64 >= memory as f64 + reserve + growth * ahead && !pressed(node, settings)
 }
@@ -178,7 +178,7 @@ mod tests {
     use crate::load::Load;
     use crate::load::tests::idle;
     use crate::migration::leave;
-    use crate::migration::tests::{MIB, NOW, here, known, running};
+    use crate::migration::tests::{MIB, NOW, known, running};
     use crate::random::Random;
 
     fn orders(step: &Step<'_>) -> Vec<(u64, NodeId)> {

@@ -4,8 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
+use local::memory::{LIMIT_WORDS, limit};
 use local::place::{directory, socket};
 
 use crate::members::check_name;
@@ -29,6 +31,10 @@ pub struct Config {
     pub socket: PathBuf,
     /// Speed of a core, 0.01 to 100; 1 is the cluster's reference. Measured if `None`.
     pub speed: Option<f64>,
+    /// Memory that guests and this node's own jobs may use, in bytes; what there is if `None`. What the machine has,
+    /// and the daemon's cgroup, limit it as well.
+    #[serde(deserialize_with = "memory")]
+    pub memory: Option<u64>,
     /// What others may do here.
     pub guests: Guests,
     /// Where programs run best.
@@ -64,6 +70,7 @@ impl Default for Config {
             state: directory("XDG_STATE_HOME", ".local/state", "/var/lib"),
             socket: socket(),
             speed: None,
+            memory: None,
             guests: Guests::default(),
             balance: Balance::default(),
         }
@@ -165,6 +172,14 @@ impl Config {
     }
 }
 
+/// A limit of memory as users write it.
+fn memory<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(value)
+        .map_err(|_| D::Error::custom(format!("memory is {LIMIT_WORDS}: \"2G\"")))?;
+    let limit = limit(&text).map_err(|error| D::Error::custom(format!("memory: {error:#}")))?;
+    Ok(Some(limit))
+}
+
 /// Number of the first line that sets `key`.
 fn line_of(text: &str, key: &str) -> Option<usize> {
     let sets = |line: &str| {
@@ -201,7 +216,7 @@ mod tests {
     #[test]
     fn all_values() {
         let text = "name = \"alpha\"\nlisten = \"127.0.0.1:1\"\naddress = \"10.0.0.1\"\n\
-                    state = \"/s\"\nsocket = \"/s/sock\"\nspeed = 2\n\
+                    state = \"/s\"\nsocket = \"/s/sock\"\nspeed = 2\nmemory = \"2G\"\n\
                     [guests]\njobs_max = 3\ncpus = [0, 2]\n\
                     [balance]\nleave_above = 1\nmigrate = false\n";
         let config = Config::parse(text).unwrap();
@@ -209,6 +224,7 @@ mod tests {
         assert_eq!(config.guests.cpus, Some(vec![0, 2]));
         assert_eq!(config.balance.leave_above, 1.0);
         assert_eq!((config.balance.migrate, config.speed), (false, Some(2.0)));
+        assert_eq!(config.memory, Some(2 << 30));
         assert_eq!(Config::parse("").unwrap(), Config::default());
     }
 
@@ -228,6 +244,11 @@ mod tests {
             ("[guests]\ncpus = []", "line 2: guests.cpus is a list"),
             ("address = \"0.0.0.0\"", "line 1: address is one that"),
             ("\nspeed = 0", "line 2: speed is a number from 0.01 to 100"),
+            (
+                "\n\nmemory = \"2 GB\"",
+                "line 3, column 10\n  |\n3 | memory = \"2 GB\"\n  |          ^^^^^^\nmemory: \"2 GB\" is not a number of bytes with K, M",
+            ),
+            ("memory = 5", "memory is a number of bytes with K, M"),
             ("[balance]\nmigrate = 1", "line 2"),
             ("[guests]\njobs_max = -1", "line 2"),
         ] {

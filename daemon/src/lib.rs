@@ -213,7 +213,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         "gossip",
         Box::new(move |daemon| gossip::run(&daemon, datagrams)),
     )?;
-    if daemon.config.balance.migrate {
+    // What own jobs use counts towards a limit, also where none of them moves.
+    if daemon.config.balance.migrate || daemon.config.memory.is_some() {
         spawn("moving", Box::new(|daemon| moving::run(&daemon)))?;
     }
     local.serve(&daemon)
