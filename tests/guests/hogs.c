@@ -63,8 +63,11 @@ int main(int argc, char **argv)
     }
     close(full[1]);
     for (int child = 0; child < children; child++) {
+        struct pollfd said = {.fd = full[0], .events = POLLIN};
         char byte;
-        /* 0 if one has ended too early. */
+        /* None ends before all have said it. */
+        while (OKAY(poll(&said, 1, 100)) == 0)
+            EQUAL(waitpid(-1, NULL, WNOHANG), 0);
         EQUAL(read(full[0], &byte, 1), 1);
     }
     close(all_full[1]);
