@@ -163,14 +163,25 @@ fn memory_that_grows_is_ushered_away_before_it_runs_out() {
         let scenario = Scenario {
             ..Scenario::new(3 + seed as usize % 3, seed)
         };
-        // One and a half times what their home has, in one to six seconds.
-        let cpu = 10.0 + (seed % 6) as f64 * 10.0;
+        // One and a half times what their home has, in 20 to 50 seconds. There are cores for all.
+        let cpu = 200.0 + (seed % 4) as f64 * 100.0;
         let programs = 6 + seed as usize % 7;
         let memory = 12 * GIB / programs as u64;
-        let o = ours(&scenario, &crowd(scenario.nodes, 4, programs, cpu, memory));
+        let mut plan = crowd(scenario.nodes, 16, programs, cpu, memory);
+        for job in &mut plan.jobs {
+            // Nothing is known of other nodes yet: they begin at home.
+            job.at = Duration::ZERO;
+        }
+        let o = ours(&scenario, &plan);
         assert_eq!(o.seconds_over_memory, 0.0, "SEED={seed}");
+        // No more than must, and none twice.
+        assert!(
+            o.moved <= programs as u64 / 2 + 1,
+            "SEED={seed}: {}",
+            o.moved
+        );
+        assert_eq!(o.moves_most, 0, "SEED={seed}");
         assert_eq!(o.done, programs as u64, "SEED={seed}");
-        assert!(o.moves_most <= 3, "SEED={seed}: {}", o.moves_most);
     }
 }
 

@@ -100,7 +100,7 @@ fn nodes_of_a_cluster_with_a_limit() {
     let cluster = Cluster::of(3, &format!("memory = \"{LIMIT_MIB}M\""));
     let home = cluster.node(1);
     let hogs = guest_program("hogs").display().to_string();
-    let mut job = home.spawn("mosexec", &["--", &hogs, "6", "48", "400"]);
+    let mut job = home.spawn("mosexec", &["--", &hogs, "6", "48", "200"]);
     let mut least = [u64::MAX; 3];
     let status = loop {
         for (least, now) in least.iter_mut().zip(free(&cluster)) {
