@@ -13,9 +13,11 @@ use crate::settings::Settings;
 
 /// After so many seconds half of what is believed of a process's growth is what was seen since.
 const GROWTH_HALVES_SECONDS: f64 = 0.5;
-/// Less memory that has come, or has come all at once between two looks, tells nothing of how fast it goes.
-const TELLING_BYTES: u64 = 4 << 20;
-const TELLING_AT_ONCE_BYTES: u64 = 64 << 20;
+/// Less memory that has come, in a shorter time, tells nothing of how fast it does.
+const TELLING_BYTES: f64 = (4 << 20) as f64;
+const TELLING_SECONDS: f64 = 0.5;
+/// What was seen of that counts half after so many seconds.
+const PACE_HALVES_SECONDS: f64 = 2.0;
 /// After so long nobody holds a vector from before a process had come.
 const KEEP: Duration = Duration::from_secs(30);
 
@@ -42,8 +44,6 @@ struct Way {
     come: (Duration, u64),
     /// By how many bytes it grew in a second when it left; it goes on with that where it is.
     growth: f64,
-    /// Bytes that came in a second until then; 0: not known.
-    pace: f64,
     /// When all was seen there.
     over: Option<Duration>,
 }
@@ -65,7 +65,12 @@ pub struct Footprints {
     known: HashMap<u64, Footprint>,
     /// Ways of processes that are not there any more, or on another way by now.
     past: Vec<Way>,
-    pace: Option<f64>,
+    /// What has come since the last look, in bytes.
+    come: u64,
+    /// When that was, and whether something was on its way then.
+    looked: Option<(Duration, bool)>,
+    /// Bytes that have come, and in how many seconds; what is long ago counts less.
+    pace: (f64, f64),
 }
 
 impl Footprints {
@@ -101,21 +106,15 @@ impl Footprints {
             .as_mut()
             .filter(|way| way.over.is_none() && way.to == here)
         {
-            let tells = match way.pace > 0.0 || moving {
-                true => TELLING_BYTES,
-                false => TELLING_AT_ONCE_BYTES,
+            let memory = if moving {
+                memory.min(way.memory)
+            } else {
+                way.memory
             };
-            way.come = (now, memory.min(way.memory));
-            let took = now.saturating_sub(way.began).as_secs_f64();
-            if way.come.1 >= tells && took > 0.0 {
-                way.pace = way.pace.max(way.come.1 as f64 / took);
-            }
+            self.come += memory.saturating_sub(way.come.1);
+            way.come = (now, memory);
             if !moving {
                 way.over = Some(now);
-                if way.pace > 0.0 {
-                    let before = self.pace.unwrap_or(way.pace);
-                    self.pace = Some((before + way.pace) / 2.0);
-                }
             }
         }
         if !moving {
@@ -140,14 +139,25 @@ impl Footprints {
         }
     }
 
-    /// Forgets all but these processes. What has ended on its way has no memory anywhere.
-    pub fn retain(&mut self, lives: impl Fn(u64) -> bool, now: Duration) {
+    /// All processes have been seen: forgets all but these. What has ended on its way has no memory anywhere.
+    pub fn looked(&mut self, lives: impl Fn(u64) -> bool, now: Duration) {
         let is_old = |way: &Way| way.over.is_none_or(|over| over + KEEP < now);
         self.known.retain(|process, _| lives(*process));
         self.past.retain(|way| !is_old(way));
         for known in self.known.values_mut() {
             known.way = known.way.filter(|way| way.over.is_none() || !is_old(way));
         }
+        let is_busy = self.ways().any(|way| way.over.is_none());
+        let come = std::mem::take(&mut self.come) as f64;
+        if let Some((before, was_busy)) = self.looked
+            && (was_busy || come > 0.0)
+        {
+            let passed = now.saturating_sub(before).as_secs_f64();
+            let kept = 0.5_f64.powf(passed / PACE_HALVES_SECONDS);
+            let (bytes, seconds) = self.pace;
+            self.pace = (kept * bytes + come, kept * seconds + passed);
+        }
+        self.looked = Some((now, is_busy));
     }
 
     /// By how many bytes it grows in a second, when it is not on its way.
@@ -173,15 +183,21 @@ impl Footprints {
         open.map(|way| way.memory).sum()
     }
 
-    /// Counts what is on its way to a node as if it were there, with what it grows until it is.
+    /// Counts what is on its way to a node as if it were there, with what it grows until it is; and growth of processes
+    /// there if that is more than the node has told.
     pub fn expect(&self, known: &mut Known, settings: &Settings) {
         let Known { load, taken } = known;
+        let is_there = |print: &&Footprint| {
+            print.here == load.node && print.way.is_none_or(|way| way.over.is_some())
+        };
+        let there = self.known.values().filter(is_there);
+        let of_known: f64 = there.map(Footprint::growth).sum();
         let (memory, growth) = self.coming(load.node, *taken);
         let grows = growth * memory as f64 / settings.usher_pace;
         load.memory_free = load
             .memory_free
             .saturating_sub(memory.saturating_add(grows as u64));
-        load.memory_growth += growth as f32;
+        load.memory_growth = load.memory_growth.max(of_known as f32) + growth as f32;
     }
 
     /// Bytes that will be taken on this node and were not yet when its vector was taken, and growth that it did not
@@ -198,9 +214,10 @@ impl Footprints {
         })
     }
 
-    /// Bytes of a process that have moved in a second, as it has been lately; `None`: none has moved.
+    /// Bytes that have followed processes in a second lately, of all together; `None`: that is not known.
     pub fn pace(&self) -> Option<f64> {
-        self.pace
+        let (bytes, seconds) = self.pace;
+        (bytes >= TELLING_BYTES || seconds >= TELLING_SECONDS).then(|| bytes / seconds)
     }
 
     fn ways(&self) -> impl Iterator<Item = &Way> {
@@ -222,7 +239,6 @@ impl Footprint {
             memory: self.memory,
             come: (now, 0),
             growth: self.growth(),
-            pace: 0.0,
             over: None,
         }
     }
@@ -260,7 +276,7 @@ mod tests {
         prints.see(8, seen(A, false, 500), at(1500));
         prints.see(8, seen(A, false, 500), at(1500));
         assert_eq!(prints.growth_of_all(), (5 * MIB) as f64);
-        prints.retain(|process| process == 8, at(1500));
+        prints.looked(|process| process == 8, at(1500));
         assert_eq!(prints.growth_of_all(), 0.0);
     }
 
@@ -275,12 +291,17 @@ mod tests {
         assert_eq!(prints.coming(B, at(500)), (70 * MIB, 0.0));
         assert_eq!(prints.growth(7), 0.0, "what comes is no growth");
         assert_eq!(prints.moving(7), Some(100 * MIB));
+        prints.looked(|_| true, at(500));
+        assert_eq!(prints.pace(), None, "since when is not known");
         prints.see(7, seen(B, false, 101), at(1000));
         assert_eq!(prints.leaving(A, at(900)), 100 * MIB);
         assert_eq!(prints.leaving(A, at(1000)), 0);
         assert_eq!(prints.coming(B, at(1000)), (0, 0.0));
         assert_eq!(prints.moving(7), None);
-        assert_eq!(prints.pace(), Some((100 * MIB) as f64));
+        prints.looked(|_| true, at(1000));
+        assert_eq!(prints.pace(), Some((140 * MIB) as f64));
+        prints.looked(|_| true, at(9000));
+        assert_eq!(prints.pace(), Some((140 * MIB) as f64), "nothing moves");
         prints.see(7, seen(B, false, 102), at(1500));
         assert_eq!(prints.growth(7), (2 * MIB) as f64);
     }
@@ -302,9 +323,9 @@ mod tests {
         prints.leaves(7, A, at(200));
         assert_eq!(prints.leaving(A, at(150)), 100 * MIB);
         assert_eq!(prints.coming(A, at(150)).0, 100 * MIB);
-        prints.retain(|_| false, at(300));
+        prints.looked(|_| false, at(300));
         assert_eq!(prints.coming(A, at(150)).0, 0, "it has ended");
-        prints.retain(|_| false, at(60_000));
+        prints.looked(|_| false, at(60_000));
         assert_eq!(prints.leaving(A, at(150)), 0);
     }
 

@@ -68,7 +68,8 @@ pub struct Settings {
     /// Seconds from the moment of which a node's memory is known until what is decided on that begins to
     /// move: how far memory ushering looks ahead, beside the time that moving takes.
     pub usher_ahead: f64,
-    /// Memory that follows a process in a second until it is free where that was, in bytes: how long moving takes.
+    /// Memory that follows a process in a second until it is free where that was, in bytes, as long as nothing has been
+    /// seen of that: rather too little, since both ends are busy when it counts.
     pub usher_pace: f64,
     /// A guest that spends more than this share of its time on forwarding goes home.
     pub forwarding: f64,
@@ -98,7 +99,7 @@ impl Default for Settings {
             memory_pressure: 0.1,
             memory_reserve: 0.08,
             usher_ahead: 2.0,
-            usher_pace: 450e6,
+            usher_pace: 40e6,
             forwarding: 0.5,
             own_priority: 4.0,
             unknown_cpu: 1.0,
@@ -109,11 +110,11 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Memory has followed this fast lately, in bytes a second, at least: it is looked only from time to time.
+    /// Memory has followed this fast lately, in bytes a second.
     pub fn follows(&mut self, pace: Option<f64>) {
         const SLOWEST: f64 = 1e6;
         if let Some(pace) = pace.filter(|pace| pace.is_finite()) {
-            self.usher_pace = pace.clamp(SLOWEST, self.usher_pace);
+            self.usher_pace = pace.max(SLOWEST);
         }
     }
 

@@ -4,7 +4,9 @@
 //! suffice for what processes take until it has been looked again, an order has been given and memory has
 //! followed. If it does not, the smallest set of processes goes that makes room, guests before the node's own,
 //! to nodes that are not in need themselves when they have them. What a node makes free, and what it must have
-//! free when it gets a process, is more than that at which it begins: so nothing moves to and fro.
+//! free when it gets a process, is more than that at which it begins: so nothing moves to and fro. If there is
+//! no such node, since all grow too fast, it goes where memory lasts for at least twice the time: two processes that
+//! grow are better off apart, one gains nothing.
 //!
 //! Where processes wait for memory (pressure) what is free is of no use, whatever the reason: none is counted.
 
@@ -44,15 +46,19 @@ pub(crate) fn usher(
     settings: &Settings,
     random: &mut impl Rng,
 ) -> Vec<Order> {
-    let memory = step.here.memory as f64;
-    let (low, goal) = (
-        memory * settings.memory_low,
-        memory * settings.memory_reserve,
-    );
+    let share = |of: f64| step.here.memory as f64 * of;
+    let (low, goal) = (share(settings.memory_low), share(settings.memory_reserve));
     let mut plan = Plan::default();
     let may_go =
         |p: &&Running<'_>| p.need.memory > 0 && (p.home != step.here.node || !p.rules.home);
     let mut left: Vec<&Running<'_>> = movable.iter().copied().filter(may_go).collect();
+    let all: u64 = left
+        .iter()
+        .map(|p| p.need.memory)
+        .fold(0, u64::saturating_add);
+    if !is_due(step, all, low, settings) {
+        return Vec::new();
+    }
     for _ in 0..TRIES_MAX {
         if missing(step, &plan, None, goal, settings) <= 0.0 {
             break;
@@ -72,11 +78,27 @@ pub(crate) fn usher(
             plan.add(process, node, order);
         }
     }
-    // All of that may still have time.
-    if missing(step, &plan, None, low, settings) + plan.memory as f64 <= 0.0 {
-        return Vec::new();
+    // Fewer than all of them are gone sooner: it may still have time.
+    match is_due(step, plan.memory, low, settings) {
+        true => plan.orders,
+        false => Vec::new(),
     }
-    plan.orders
+}
+
+/// Whether less than `low` bytes would be free by the time that so many have gone, if they began only now and took
+/// no memory with them.
+fn is_due(step: &Step<'_>, memory: u64, low: f64, settings: &Settings) -> bool {
+    let goes = memory.saturating_add(step.leaving);
+    let grown = f64::from(step.here.memory_growth) * settings.usher_ahead(goes);
+    free(step, settings) + (step.leaving as f64) < low + grown
+}
+
+/// Bytes that are of use here.
+fn free(step: &Step<'_>, settings: &Settings) -> f64 {
+    match pressed(step.here, settings) {
+        true => 0.0,
+        false => step.here.memory_free as f64,
+    }
 }
 
 /// Bytes that are missing for `floor` bytes to be free when all has moved that is planned, and `more` as well.
@@ -87,31 +109,57 @@ fn missing(
     floor: f64,
     settings: &Settings,
 ) -> f64 {
-    let here = step.here;
-    let free = match pressed(here, settings) {
-        true => 0.0,
-        false => here.memory_free as f64,
-    };
     let more = more.map_or((0, 0.0), |p| (p.need.memory, p.growth));
     let goes = plan
         .memory
         .saturating_add(more.0)
         .saturating_add(step.leaving);
     // What has left grows elsewhere, but its memory is still here until all has followed.
-    let others = (f64::from(here.memory_growth) - plan.growth - more.1).max(0.0);
-    let until_then =
-        f64::from(here.memory_growth) * settings.usher_ahead + others * settings.costs.moving(goes);
-    floor + until_then - free - goes as f64
+    let growth = f64::from(step.here.memory_growth);
+    let others = (growth - plan.growth - more.1).max(0.0);
+    let until_then = growth * settings.usher_ahead
+        + others * (settings.usher_ahead(goes) - settings.usher_ahead);
+    floor + until_then - free(step, settings) - goes as f64
 }
 
-/// Whether this node is not in need when it has the process, and for as long as a move takes.
-fn has_room(known: &Known, process: &Running<'_>, promise: Promise, settings: &Settings) -> bool {
-    let node = &known.load;
-    let memory = process.need.memory.saturating_add(promise.memory);
-    let growth = f64::from(node.memory_growth) + process.growth + promise.growth;
-    let ahead = settings.usher_ahead(memory);
-    let reserve = node.memory as f64 * settings.memory_reserve;
-    node.memory_free as f64 >= memory as f64 + reserve + growth * ahead && !pressed(node, settings)
+/// A node as it would be with a process.
+struct Target {
+    /// Bytes that it has free then, beside its reserve; less than nothing: it has not that.
+    free: f64,
+    growth: f64,
+    /// For how many seconds that is to last.
+    ahead: f64,
+}
+
+impl Target {
+    fn of(
+        step: &Step<'_>,
+        known: &Known,
+        process: &Running<'_>,
+        promise: Promise,
+        settings: &Settings,
+    ) -> Target {
+        let node = &known.load;
+        let memory = process.need.memory.saturating_add(promise.memory);
+        let reserve = node.memory as f64 * settings.memory_reserve;
+        let free = node.memory_free as f64 - memory as f64 - reserve;
+        Target {
+            free: if pressed(node, settings) { -1.0 } else { free },
+            growth: f64::from(node.memory_growth) + process.growth + promise.growth,
+            ahead: settings.usher_ahead(memory) + known.age(step.now).as_secs_f64(),
+        }
+    }
+
+    /// It is not in need then, for as long as a move takes.
+    fn has_room(&self) -> bool {
+        self.free >= self.growth * self.ahead
+    }
+
+    /// Its memory lasts twice as long as here.
+    fn lasts_longer(&self, step: &Step<'_>, settings: &Settings) -> bool {
+        let here = free(step, settings) / f64::from(step.here.memory_growth);
+        self.free >= 0.0 && self.free / self.growth >= 2.0 * here
+    }
 }
 
 /// An order to go where there is room, with its target; `None` if nothing known has any.
@@ -122,10 +170,20 @@ fn to_room(
     settings: &Settings,
     random: &mut impl Rng,
 ) -> Option<(NodeId, Order)> {
-    let has_room =
-        |known: &&Known| has_room(known, process, plan.promise(known.load.node), settings);
-    let places = step.places(process).filter(has_room);
-    let places: Vec<Known> = places.map(|known| plan.as_if_done(known)).collect();
+    let target = |known: &Known| {
+        let promise = plan.promise(known.load.node);
+        Target::of(step, known, process, promise, settings)
+    };
+    let places_where = |is_right: &dyn Fn(&Target) -> bool| -> Vec<Known> {
+        let places = step.places(process);
+        let right = places.filter(|known| is_right(&target(known)));
+        right.map(|known| plan.as_if_done(known)).collect()
+    };
+    let mut places = places_where(&Target::has_room);
+    // One at a time: what it is like when that is there is not known yet.
+    if places.is_empty() && plan.orders.is_empty() && step.leaving == 0 {
+        places = places_where(&|target: &Target| target.lasts_longer(step, settings));
+    }
     to_best(
         step,
         process,
@@ -265,9 +323,15 @@ mod tests {
         filling.memory_growth = (140 * MIB) as f32;
         both[0].growth = (140 * MIB) as f64;
         assert_eq!(orders(&step(&filling, &both, &room)).len(), 1);
-        // It would fill that node, too.
-        let as_small = [known(node(2, 1000, 600))];
+        // It would fill that node, too, and no later.
+        let as_small = [known(node(2, 1000, 500))];
         assert!(orders(&step(&filling, &both[..1], &as_small)).is_empty());
+        // Two that grow are better off apart.
+        both[1].growth = (140 * MIB) as f64;
+        filling.memory_growth = (280 * MIB) as f32;
+        filling.memory_free = 250 * MIB;
+        let apart = [known(node(2, 1000, 700))];
+        assert_eq!(orders(&step(&filling, &both, &apart)), [(10, NodeId(2))]);
     }
 
     #[test]
@@ -329,8 +393,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the cluster is like: no target is in need when all has come that it gets, none that was
-        /// asked is asked twice, and a target does not send away at once what it has got.
+        /// Whatever the cluster is like: none that was asked is asked twice; a target has its reserve when all has come
+        /// that it gets; and either it is in no need then and does not send away at once what it has got, or its
+        /// memory lasts longer than that of the node which they leave.
         #[test]
         fn no_target_gets_into_need(
             full in any_node(),
@@ -366,12 +431,16 @@ mod tests {
                 prop_assert!(!pressed(&known.load, &settings));
                 let memory: u64 = come.iter().map(|p| p.need.memory).sum();
                 let mut then = known.load;
-                prop_assert!(then.memory_free >= memory);
+                let reserve = then.memory as f64 * settings.memory_reserve;
+                prop_assert!(then.memory_free as f64 >= memory as f64 + reserve);
                 then.memory_free -= memory;
                 then.memory_growth += come.iter().map(|p| p.growth).sum::<f64>() as f32;
                 let there: Vec<Running<'_>> = come.iter().map(|p| **p).collect();
                 let back = [self::known(Load { memory_free: full.memory, ..full })];
-                prop_assert!(orders(&step(&then, &there, &back)).is_empty(), "it would go back");
+                let lasts = |load: &Load| load.memory_free as f64 / f64::from(load.memory_growth);
+                let is_relief = pressed(&full, &settings) || lasts(&then) >= 2.0 * lasts(&full);
+                let goes_back = !orders(&step(&then, &there, &back)).is_empty();
+                prop_assert!(is_relief || !goes_back, "it would go back");
             }
         }
     }

@@ -61,6 +61,8 @@ struct Mover {
     looks: Looks,
     /// Memory of processes, on its way or not.
     prints: Footprints,
+    /// When the last look began.
+    began: Duration,
     /// By pid.
     flights: HashMap<i32, Flight>,
     /// Jobs that are not asked before then, by home proxy.
@@ -79,6 +81,7 @@ pub(crate) fn run(daemon: &Arc<Daemon>) {
         daemon: Arc::clone(daemon),
         looks: Looks::default(),
         prints: Footprints::default(),
+        began: Duration::ZERO,
         flights: HashMap::new(),
         passed_over: HashMap::new(),
         answered: HashSet::new(),
@@ -207,7 +210,7 @@ impl Mover {
         let (looked, cost) = self.look(&surroundings);
         self.looks.retain(|pid| looked.contains_key(&pid));
         let lives = |process| i32::try_from(process).is_ok_and(|pid| looked.contains_key(&pid));
-        self.prints.retain(lives, now);
+        self.prints.looked(lives, now);
         lock(&self.daemon.looked).clone_from(&looked);
         if !self.daemon.config.balance.migrate {
             return cost;
@@ -218,6 +221,12 @@ impl Mover {
         }
         let mut settings = placing::settings(&self.daemon);
         settings.follows(self.prints.pace());
+        // Where looks are late, so are orders.
+        settings.usher_ahead += now
+            .saturating_sub(self.began)
+            .saturating_sub(STEP)
+            .as_secs_f64();
+        self.began = now;
         for (node, mut pids) in by_node {
             pids.sort_unstable();
             for order in self.decide(node, &pids, &looked, &settings) {

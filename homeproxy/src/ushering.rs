@@ -27,8 +27,9 @@ use crate::{hosts, listing};
 
 /// Time from one look to the next.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// From a look until what is decided on it moves, in seconds: the next look may come late.
+/// From a look until what is decided on it moves, in seconds, or so many times as long as from the look before.
 const AHEAD_SECONDS: f64 = 0.5;
+const AHEAD_LOOKS: f64 = 3.0;
 /// A process that could not move is left alone for so long.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// The thread asks for listings, as a tool's does.
@@ -44,11 +45,9 @@ pub(crate) fn start(job: &Arc<Job>) {
     let mut usher = Usher {
         job: Arc::clone(job),
         limit,
-        settings: Settings {
-            usher_ahead: AHEAD_SECONDS,
-            ..Settings::default()
-        },
+        settings: Settings::default(),
         began: Instant::now(),
+        looked: Duration::ZERO,
         meters: BTreeMap::new(),
         prints: Footprints::default(),
         ordered: HashMap::new(),
@@ -76,6 +75,8 @@ struct Usher {
     limit: u64,
     settings: Settings,
     began: Instant,
+    /// When it was looked last.
+    looked: Duration,
     /// By node.
     meters: BTreeMap<u32, Meter>,
     prints: Footprints,
@@ -123,10 +124,14 @@ impl Usher {
             .map(|process| process.pid)
             .collect();
         self.prints
-            .retain(|of| pids.iter().any(|pid| number(*pid) == of), now);
+            .looked(|of| pids.iter().any(|pid| number(*pid) == of), now);
         self.not_before
             .retain(|pid, until| now < *until && pids.contains(pid));
         self.settings.follows(self.prints.pace());
+        // Where looks are late, so are orders.
+        let passed = now.saturating_sub(self.looked).as_secs_f64();
+        self.settings.usher_ahead = AHEAD_SECONDS.max(AHEAD_LOOKS * passed);
+        self.looked = now;
         let loads = self.measure(&listing, now);
         let nodes: Vec<u32> = listing
             .processes

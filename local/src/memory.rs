@@ -122,7 +122,7 @@ impl Meter {
         let is_there = |id: u64| {
             id > u64::from(u32::MAX) || processes.iter().any(|process| u64::from(process.pid) == id)
         };
-        self.prints.retain(is_there, now);
+        self.prints.looked(is_there, now);
         self.press();
         let total = limits.iter().map(|limit| limit.total).min().unwrap_or(0);
         let free = limits.iter().map(|limit| limit.free).min().unwrap_or(0);

@@ -7,7 +7,10 @@ use homenode_tests::{guest_program, mosexec};
 
 const MIB: u64 = 1 << 20;
 /// Memory of each node.
-const LIMIT_MIB: u64 = 192;
+const LIMIT_MIB: u64 = 128;
+
+/// How long the hogs take, so that memory can follow as fast as it is written, whatever else this machine does.
+const STEPS: &str = "300";
 
 /// Runs children of so many MiB each on three private nodes: one and a half times what one of them has. All of them
 /// have that at the same time.
@@ -22,7 +25,7 @@ fn private_nodes(children: u64, mib: u64) {
         .arg(&statistics)
         .arg("--")
         .arg(guest_program("hogs"))
-        .args([children.to_string(), mib.to_string()])
+        .args([&children.to_string(), &mib.to_string(), STEPS])
         .output()
         .expect("mosexec");
     assert!(done.status.success(), "{done:?}");
@@ -46,12 +49,12 @@ fn private_nodes(children: u64, mib: u64) {
 
 #[test]
 fn many_small_processes_on_private_nodes() {
-    private_nodes(6, 48);
+    private_nodes(6, 32);
 }
 
 #[test]
 fn few_large_processes_on_private_nodes() {
-    private_nodes(3, 96);
+    private_nodes(3, 64);
 }
 
 #[test]
@@ -100,7 +103,7 @@ fn nodes_of_a_cluster_with_a_limit() {
     let cluster = Cluster::of(3, &format!("memory = \"{LIMIT_MIB}M\""));
     let home = cluster.node(1);
     let hogs = guest_program("hogs").display().to_string();
-    let mut job = home.spawn("mosexec", &["--", &hogs, "6", "48", "200"]);
+    let mut job = home.spawn("mosexec", &["--", &hogs, "6", "32", STEPS]);
     let mut least = [u64::MAX; 3];
     let status = loop {
         for (least, now) in least.iter_mut().zip(free(&cluster)) {

@@ -200,8 +200,10 @@ impl World {
         scenario: Scenario,
         plan: &Plan,
         policy: Policy,
-        settings: Settings,
+        mut settings: Settings,
     ) -> World {
+        // All memory follows as fast as it moves.
+        settings.usher_pace = settings.costs.bytes_per_second;
         let mut random = Random::new(scenario.seed ^ 0x5eed);
         let nodes: Vec<Node> = plan.machines.iter().map(|m| Node::new(*m)).collect();
         let ids: Vec<NodeId> = (0..nodes.len() as u64).map(NodeId).collect();
