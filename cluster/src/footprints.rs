@@ -111,7 +111,7 @@ impl Footprints {
             } else {
                 way.memory
             };
-            self.come += memory.saturating_sub(way.come.1);
+            self.come = self.come.saturating_add(memory.saturating_sub(way.come.1));
             way.come = (now, memory);
             if !moving {
                 way.over = Some(now);
@@ -180,7 +180,7 @@ impl Footprints {
     pub fn leaving(&self, node: NodeId, taken: Duration) -> u64 {
         let of_node = self.ways().filter(|way| way.from == node);
         let open = of_node.filter(|way| way.over.is_none_or(|over| taken < over));
-        open.map(|way| way.memory).sum()
+        open.map(|way| way.memory).fold(0, u64::saturating_add)
     }
 
     /// Counts what is on its way to a node as if it were there, with what it grows until it is; and growth of processes
@@ -210,7 +210,7 @@ impl Footprints {
                 (at, come) if at <= taken => way.memory - come,
                 _ => way.memory,
             };
-            (memory + left, growth + way.growth)
+            (memory.saturating_add(left), growth + way.growth)
         })
     }
 
@@ -347,5 +347,30 @@ mod tests {
         prints.expect(&mut known, &settings);
         assert_eq!(known.load.memory_growth, (100 * MIB) as f32);
         assert_eq!(before - known.load.memory_free, 250 * MIB);
+    }
+
+    /// A job can say anything.
+    #[test]
+    fn nonsense_changes_nothing() {
+        let mut prints = Footprints::default();
+        for process in 0..3 {
+            prints.see(process, seen(A, false, 0), at(0));
+            let all = Seen {
+                memory: u64::MAX,
+                ..seen(A, false, 0)
+            };
+            prints.see(process, all, at(1));
+            prints.leaves(process, B, at(2));
+            prints.see(process, Seen { here: B, ..all }, at(3));
+        }
+        prints.looked(|_| true, at(3));
+        assert_eq!(prints.leaving(A, at(0)), u64::MAX);
+        let mut known = Known {
+            load: crate::load::tests::idle(B.0),
+            taken: at(0),
+        };
+        prints.expect(&mut known, &Settings::default());
+        assert_eq!(known.load.memory_free, 0);
+        assert!(known.load.memory_growth.is_finite());
     }
 }

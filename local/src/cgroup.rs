@@ -123,25 +123,29 @@ fn directories(root: &Path, mount: &Path, path: &str) -> Vec<PathBuf> {
 
 fn bound(directory: &Path, files: Files) -> Option<Bound> {
     let read = |name: &str| fs::read_to_string(directory.join(name)).ok();
-    bound_of(
-        &read(files.limit)?,
-        &read(files.used)?,
-        &read("memory.stat").unwrap_or_default(),
-        files,
-    )
+    // Most have none: the rest takes the kernel longer to tell.
+    let limit = limit_of(&read(files.limit)?)?;
+    let stat = read("memory.stat").unwrap_or_default();
+    let used = used_of(&read(files.used)?, &stat, files)?;
+    Some(Bound { limit, used })
 }
 
-fn bound_of(limit: &str, used: &str, stat: &str, files: Files) -> Option<Bound> {
-    // Version 1 says as much as a page counter holds where version 2 says "max".
+/// A limit; version 1 says as much as a page counter holds where version 2 says "max".
+fn limit_of(text: &str) -> Option<u64> {
     const NONE: u64 = 1 << 60;
-    let number = |text: &str| text.trim().parse::<u64>().ok();
-    let limit = number(limit).filter(|limit| (1..NONE).contains(limit))?;
+    number(text).filter(|limit| (1..NONE).contains(limit))
+}
+
+fn used_of(used: &str, stat: &str, files: Files) -> Option<u64> {
     let of_files = stat.lines().filter_map(|line| {
         let (name, bytes) = line.split_once(' ')?;
         files.of_files.contains(&name).then(|| number(bytes))?
     });
-    let used = number(used)?.saturating_sub(of_files.sum());
-    Some(Bound { limit, used })
+    Some(number(used)?.saturating_sub(of_files.fold(0, u64::saturating_add)))
+}
+
+fn number(text: &str) -> Option<u64> {
+    text.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -201,15 +205,12 @@ mod tests {
     #[test]
     fn pages_of_files_do_not_count() {
         let stat = "anon 7\ninactive_file 10\nactive_file 20\ntotal_active_file 1\n";
-        let bound = |limit| bound_of(limit, "100\n", stat, VERSION_2);
-        let expected = Bound {
-            limit: 4096,
-            used: 70,
-        };
-        assert_eq!(bound("4096\n"), Some(expected));
-        assert_eq!(bound("max\n"), None);
-        assert_eq!(bound("9223372036854771712\n"), None);
-        assert_eq!(bound_of("4096", "5", stat, VERSION_2).unwrap().used, 0);
-        assert_eq!(bound_of("4096", "5", stat, VERSION_1).unwrap().used, 4);
+        assert_eq!(used_of("100\n", stat, VERSION_2), Some(70));
+        assert_eq!(used_of("5", stat, VERSION_2), Some(0));
+        assert_eq!(used_of("5", stat, VERSION_1), Some(4));
+        assert_eq!(used_of("x", stat, VERSION_1), None);
+        assert_eq!(limit_of("4096\n"), Some(4096));
+        assert_eq!(limit_of("max\n"), None);
+        assert_eq!(limit_of("9223372036854771712\n"), None);
     }
 }
