@@ -116,10 +116,15 @@ pub(crate) fn share(node: &Load, whose: As, settings: &Settings) -> f64 {
     f64::from(node.speed) * of_core
 }
 
+/// True if processes wait for memory at the node, however much of it is free.
+pub(crate) fn pressed(node: &Load, settings: &Settings) -> bool {
+    f64::from(node.memory_pressure) > settings.memory_pressure
+}
+
 /// True if a guest's memory would leave the node its reserve.
 pub(crate) fn fits(node: &Load, memory: u64, settings: &Settings) -> bool {
     let reserve = node.memory as f64 * settings.memory_reserve;
-    node.memory_free as f64 >= memory as f64 + reserve
+    node.memory_free as f64 >= memory as f64 + reserve && !pressed(node, settings)
 }
 
 impl Query<'_> {

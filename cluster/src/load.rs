@@ -5,10 +5,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Version of everything in this crate that travels between nodes.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Largest number of cores and guests that a load vector may claim.
 const COUNT_MAX: u32 = 1 << 20;
+
+/// Most memory that it may claim, in bytes, and most growth in a second.
+const BYTES_MAX: u64 = 1 << 60;
 
 /// Names a node for as long as its key is valid; unique in its cluster.
 #[derive(
@@ -54,7 +57,10 @@ pub struct Load {
     pub memory: u64,
     /// Of that, free or at once reclaimable, less what is promised to guests on their way; in bytes.
     pub memory_free: u64,
-    /// Share of time in which some process waits for memory, 0 to 1 (`some avg10` of
+    /// Bytes by which what is in use grows in a second. What comes with processes that move does not count:
+    /// it was promised.
+    pub memory_growth: f32,
+    /// Share of time in which some process waited for memory lately, 0 to 1 (from `total` of
     /// `/proc/pressure/memory`).
     pub memory_pressure: f32,
     /// Guests that are here or on their way.
@@ -106,11 +112,14 @@ impl Load {
         if !finite(self.runnable_own, COUNT_MAX as f32) {
             return Err("runnable_own");
         }
-        if self.memory == 0 || self.memory > 1 << 60 {
+        if self.memory == 0 || self.memory > BYTES_MAX {
             return Err("memory");
         }
         if self.memory_free > self.memory {
             return Err("memory_free");
+        }
+        if !finite(self.memory_growth, BYTES_MAX as f32) {
+            return Err("memory_growth");
         }
         if !finite(self.memory_pressure, 1.0) {
             return Err("memory_pressure");
@@ -231,6 +240,7 @@ pub(crate) mod tests {
             runnable_own: 0.0,
             memory: 8 * GIB,
             memory_free: 8 * GIB,
+            memory_growth: 0.0,
             memory_pressure: 0.0,
             guests: 0,
             guests_max: 1000,
@@ -297,7 +307,7 @@ pub(crate) mod tests {
     #[test]
     fn vectors_no_node_sends_are_named_by_field() {
         type Spoil = fn(&mut Load);
-        let wrong: [(&str, Spoil); 9] = [
+        let wrong: [(&str, Spoil); 10] = [
             ("speed", |l| l.speed = f32::NAN),
             ("speed", |l| l.speed = 0.0),
             ("cores", |l| l.cores = 0),
@@ -305,6 +315,7 @@ pub(crate) mod tests {
             ("runnable_own", |l| l.runnable_own = f32::INFINITY),
             ("memory", |l| l.memory = 0),
             ("memory_free", |l| l.memory_free = l.memory + 1),
+            ("memory_growth", |l| l.memory_growth = -1.0),
             ("memory_pressure", |l| l.memory_pressure = 1.5),
             ("guests", |l| l.guests = u32::MAX),
         ];

@@ -14,6 +14,7 @@ use crate::decision::{Action, Decision, Figures, Why};
 use crate::load::{Known, Load, NodeId};
 use crate::program::Need;
 use crate::settings::Settings;
+use crate::ushering::usher;
 
 /// A process that runs on this node.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +35,8 @@ pub struct Running<'a> {
     pub rules: &'a Rules,
     /// It is on its way already.
     pub leaving: bool,
+    /// Bytes by which it grows in a second.
+    pub growth: f64,
 }
 
 /// What a node knows when it looks at its processes.
@@ -43,12 +46,14 @@ pub struct Step<'a> {
     pub here: &'a Load,
     /// What runs here.
     pub processes: &'a [Running<'a>],
-    /// Other nodes.
+    /// Other nodes, with what is on its way to them counted as there.
     pub known: &'a [Known],
     /// How many nodes the cluster has, known or not.
     pub nodes: usize,
     /// Nodes to which a process is on its way from here.
     pub in_flight: &'a [NodeId],
+    /// Bytes that are in use here by what is on its way to other nodes.
+    pub leaving: u64,
     /// The present.
     pub now: Duration,
 }
@@ -64,7 +69,8 @@ pub struct Order {
     pub must: bool,
 }
 
-/// Decides what leaves in this step, in order of urgency. At most one order for each target.
+/// Decides what leaves in this step, in order of urgency. At most one order for each target, unless memory runs
+/// out here.
 pub fn leave(step: &Step<'_>, settings: &Settings, random: &mut impl Rng) -> Vec<Order> {
     let mut orders = Vec::new();
     let mut taken: Vec<NodeId> = step.in_flight.to_vec();
@@ -90,9 +96,9 @@ pub fn leave(step: &Step<'_>, settings: &Settings, random: &mut impl Rng) -> Vec
         }
         return orders;
     }
-    usher(step, &movable, &mut taken, settings, &mut orders, random);
-    if !orders.is_empty() {
-        return orders;
+    let short = usher(step, &movable, settings, random);
+    if !short.is_empty() {
+        return short;
     }
     for process in &movable {
         orders.extend(too_many_calls(step, process, &mut taken, settings));
@@ -130,7 +136,10 @@ impl Step<'_> {
     }
 
     /// Where it could go: nodes known from gossip, and its home, which is known better.
-    fn places<'p>(&'p self, process: &'p Running<'p>) -> impl Iterator<Item = &'p Known> {
+    pub(crate) fn places<'p>(
+        &'p self,
+        process: &'p Running<'p>,
+    ) -> impl Iterator<Item = &'p Known> {
         let home = process.home_load.as_ref();
         let others = self
             .known
@@ -147,7 +156,7 @@ impl Step<'_> {
         }
     }
 
-    fn query<'q>(
+    pub(crate) fn query<'q>(
         &'q self,
         process: &'q Running<'q>,
         in_flight: &'q [NodeId],
@@ -167,7 +176,7 @@ impl Step<'_> {
         }
     }
 
-    fn figures(&self, process: &Running<'_>, settings: &Settings) -> Figures {
+    pub(crate) fn figures(&self, process: &Running<'_>, settings: &Settings) -> Figures {
         let cpu = process.need.remaining(process.used);
         let share = self.share(process, settings);
         let others = (f64::from(self.here.runnable) - 1.0).max(0.0);
@@ -261,67 +270,18 @@ fn balance(
     best
 }
 
-/// Memory ushering: guests first, then own processes, until memory suffices.
-fn usher(
-    step: &Step<'_>,
-    movable: &[&Running<'_>],
-    taken: &mut Vec<NodeId>,
-    settings: &Settings,
-    orders: &mut Vec<Order>,
-    random: &mut impl Rng,
-) {
-    let low = (step.here.memory as f64 * settings.memory_low) as u64;
-    let short = step.here.memory_free < low;
-    if !short && f64::from(step.here.memory_pressure) <= settings.memory_pressure {
-        return;
-    }
-    // What is on its way will free its memory.
-    let leaving: u64 = step
-        .processes
-        .iter()
-        .filter(|p| p.leaving)
-        .map(|p| p.need.memory)
-        .sum();
-    let goal = (low * 2).max(step.here.memory / 50);
-    let mut missing = goal.saturating_sub(step.here.memory_free + leaving);
-    let mut left: Vec<&Running<'_>> = movable
-        .iter()
-        .copied()
-        .filter(|p| p.home != step.here.node || !p.rules.home)
-        .collect();
-    while missing > 0 && !left.is_empty() {
-        // The smallest that suffices; if none does, the largest.
-        left.sort_by_key(|p| {
-            let memory = p.need.memory;
-            let own = p.home == step.here.node;
-            let enough = memory >= missing;
-            (
-                own,
-                !enough,
-                if enough { memory } else { u64::MAX - memory },
-                p.process,
-            )
-        });
-        let process = left.remove(0);
-        if let Some(order) = to_room(step, process, Why::MemoryShort, taken, settings, random) {
-            missing = missing.saturating_sub(process.need.memory);
-            orders.push(order);
-        }
-    }
-}
-
-/// An order to go wherever there is room, at the smallest cost; `None` if nothing known has any.
-fn to_room(
+/// An order to go to the best of these places, whatever staying would mean; `None` if it can go to none.
+pub(crate) fn to_best<'k>(
     step: &Step<'_>,
     process: &Running<'_>,
     why: Why,
-    taken: &mut Vec<NodeId>,
+    places: impl Iterator<Item = &'k Known>,
+    in_flight: &[NodeId],
     settings: &Settings,
     random: &mut impl Rng,
-) -> Option<Order> {
+) -> Option<(NodeId, Order)> {
     let mut figures = step.figures(process, settings);
-    let query = step.query(process, taken, settings);
-    let places = step.places(process);
+    let query = step.query(process, in_flight, settings);
     let best = query.best(places, None, &mut figures, random).ok()?;
     let figures = Figures {
         there: best.seconds,
@@ -329,8 +289,7 @@ fn to_room(
         cost_there: best.cost,
         ..figures
     };
-    taken.push(best.node);
-    Some(Order {
+    let order = Order {
         process: process.process,
         decision: Decision {
             action: Action::Go(best.node),
@@ -338,7 +297,8 @@ fn to_room(
             figures,
         },
         must: true,
-    })
+    };
+    Some((best.node, order))
 }
 
 /// A guest of a node that drains goes where there is room, else home.
@@ -349,8 +309,12 @@ fn drain(
     settings: &Settings,
     random: &mut impl Rng,
 ) -> Option<Order> {
-    to_room(step, guest, Why::Draining, taken, settings, random)
-        .or_else(|| Some(home(step, guest, Why::Draining, settings)))
+    let (why, places) = (Why::Draining, step.places(guest));
+    let Some((node, order)) = to_best(step, guest, why, places, taken, settings, random) else {
+        return Some(home(step, guest, why, settings));
+    };
+    taken.push(node);
+    Some(order)
 }
 
 /// A guest that spends too much of its time on forwarding goes home, unless it is done sooner here
@@ -402,17 +366,17 @@ fn home(step: &Step<'_>, guest: &Running<'_>, why: Why, settings: &Settings) -> 
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::load::Features;
     use crate::load::tests::idle;
     use crate::random::Random;
 
-    const MIB: u64 = 1 << 20;
-    const NOW: Duration = Duration::from_secs(100);
+    pub(crate) const MIB: u64 = 1 << 20;
+    pub(crate) const NOW: Duration = Duration::from_secs(100);
     const ME: NodeId = NodeId(1);
 
-    fn running(process: u64, home: u64, rules: &Rules) -> Running<'_> {
+    pub(crate) fn running(process: u64, home: u64, rules: &Rules) -> Running<'_> {
         Running {
             process,
             home: NodeId(home),
@@ -427,10 +391,11 @@ mod tests {
             home_load: (home != ME.0).then(|| known(idle(home))),
             rules,
             leaving: false,
+            growth: 0.0,
         }
     }
 
-    fn known(load: Load) -> Known {
+    pub(crate) fn known(load: Load) -> Known {
         Known { load, taken: NOW }
     }
 
@@ -454,6 +419,7 @@ mod tests {
             known,
             nodes: 3,
             in_flight,
+            leaving: 0,
             now: NOW,
         };
         leave(&step, &Settings::default(), &mut Random::new(1))
@@ -502,6 +468,7 @@ mod tests {
             known: &[known(idle(2))],
             nodes: 2,
             in_flight: &[],
+            leaving: 0,
             now: NOW,
         };
         let why = |p| explain(&step, p, &Settings::default(), &mut Random::new(1)).why;
@@ -509,32 +476,6 @@ mod tests {
             three.iter().map(why).collect::<Vec<_>>(),
             [Why::Locked, Why::JustCame, Why::NoGain]
         );
-    }
-
-    #[test]
-    fn before_memory_runs_out_guests_leave_and_then_own_processes() {
-        let rules = Rules::default();
-        let mut full = here(3.0, 2.0);
-        full.memory_free = 10 * MIB;
-        let mut guest = running(10, 9, &rules);
-        guest.need.memory = 400 * MIB;
-        guest.since = NOW;
-        let mut own = running(11, 1, &rules);
-        own.need.memory = 3000 * MIB;
-        let room = [known(idle(2)), known(idle(3))];
-        let orders = decide(&full, &[own, guest], &room, &[]);
-        let processes: Vec<u64> = orders.iter().map(|o| o.0).collect();
-        assert_eq!(processes, [10, 11], "{orders:?}");
-        assert!(orders.iter().all(|o| o.2 == Why::MemoryShort));
-        guest.need.memory = 800 * MIB;
-        let orders = decide(&full, &[own, guest], &room, &[]);
-        assert_eq!(orders.len(), 1, "the guest's memory suffices: {orders:?}");
-        let no_room = [known(Load {
-            memory_free: MIB,
-            ..idle(2)
-        })];
-        guest.home_load = None;
-        assert!(decide(&full, &[own, guest], &no_room, &[]).is_empty());
     }
 
     #[test]

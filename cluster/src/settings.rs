@@ -58,12 +58,19 @@ pub struct Settings {
     pub near_soonest: f64,
     /// Candidates whose opportunity cost is at most 1 + this times the smallest are equals.
     pub near_equal: f64,
-    /// Below this share of free memory a node sends processes away.
+    /// If less than this share of memory will be free a node sends processes away …
     pub memory_low: f64,
-    /// Above this share of time spent waiting for memory too.
+    /// … and if processes wait for memory for more than this share of time. Such a node gets no guests.
     pub memory_pressure: f64,
-    /// Share of memory that guests must leave free.
+    /// Share of memory that guests must leave free, and that a node has free when it has sent processes away:
+    /// more than `memory_low`.
     pub memory_reserve: f64,
+    /// Seconds from the moment of which a node's memory is known until what is decided on that begins to
+    /// move: how far memory ushering looks ahead, beside the time that moving takes.
+    pub usher_ahead: f64,
+    /// Memory that follows a process in a second until it is free where that was, in bytes, as long as nothing has been
+    /// seen of that: rather too little, since both ends are busy when it counts.
+    pub usher_pace: f64,
     /// A guest that spends more than this share of its time on forwarding goes home.
     pub forwarding: f64,
     /// Each of a node's own processes weighs as much as so many guests, when cores are shared.
@@ -90,12 +97,29 @@ impl Default for Settings {
             near_equal: 0.05,
             memory_low: 0.04,
             memory_pressure: 0.1,
-            memory_reserve: 0.05,
+            memory_reserve: 0.08,
+            usher_ahead: 2.0,
+            usher_pace: 40e6,
             forwarding: 0.5,
             own_priority: 4.0,
             unknown_cpu: 1.0,
             unknown_memory: 64 << 20,
             vector_age: Duration::from_secs(10),
         }
+    }
+}
+
+impl Settings {
+    /// Memory has followed this fast lately, in bytes a second.
+    pub fn follows(&mut self, pace: Option<f64>) {
+        const SLOWEST: f64 = 1e6;
+        if let Some(pace) = pace.filter(|pace| pace.is_finite()) {
+            self.usher_pace = pace.max(SLOWEST);
+        }
+    }
+
+    /// How far memory ushering looks ahead when so many bytes move, in seconds.
+    pub(crate) fn usher_ahead(&self, memory: u64) -> f64 {
+        self.usher_ahead + memory as f64 / self.usher_pace
     }
 }

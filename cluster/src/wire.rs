@@ -226,7 +226,7 @@ mod tests {
         let refused = datagram(&bytes).expect_err("another version");
         assert_eq!(
             refused.to_string(),
-            "the other node speaks version 9 of the protocol, this one speaks 1"
+            format!("the other node speaks version 9 of the protocol, this one speaks {VERSION}")
         );
         assert!(membership(&[0; DATAGRAM_BYTES_MAX]).is_err());
     }

@@ -158,6 +158,34 @@ fn no_node_stays_over_its_memory_while_the_cluster_has_room() {
 }
 
 #[test]
+fn memory_that_grows_is_ushered_away_before_it_runs_out() {
+    for seed in 0..100 {
+        let scenario = Scenario {
+            ..Scenario::new(3 + seed as usize % 3, seed)
+        };
+        // One and a half times what their home has, in 20 to 50 seconds. There are cores for all.
+        let cpu = 200.0 + (seed % 4) as f64 * 100.0;
+        let programs = 6 + seed as usize % 7;
+        let memory = 12 * GIB / programs as u64;
+        let mut plan = crowd(scenario.nodes, 16, programs, cpu, memory);
+        for job in &mut plan.jobs {
+            // Nothing is known of other nodes yet: they begin at home.
+            job.at = Duration::ZERO;
+        }
+        let o = ours(&scenario, &plan);
+        assert_eq!(o.seconds_over_memory, 0.0, "SEED={seed}");
+        // No more than must, and none twice.
+        assert!(
+            o.moved <= programs as u64 / 2 + 1,
+            "SEED={seed}: {}",
+            o.moved
+        );
+        assert_eq!(o.moves_most, 0, "SEED={seed}");
+        assert_eq!(o.done, programs as u64, "SEED={seed}");
+    }
+}
+
+#[test]
 fn every_policy_is_where_it_belongs() {
     let scenario = Scenario {
         arrivals: Duration::from_secs(120),

@@ -7,8 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
+use local::memory::{LIMIT_WORDS, limit};
 use local::place::{directory, socket};
 
 use crate::members::check_name;
@@ -42,6 +44,10 @@ pub struct Config {
     pub peers: Vec<Peer>,
     /// File with the secret that lets nodes in which have it, too.
     pub secret: Option<PathBuf>,
+    /// Memory that guests and this node's own jobs may use, in bytes; what there is if `None`. What the machine has,
+    /// and the daemon's cgroup, limit it as well.
+    #[serde(deserialize_with = "memory")]
+    pub memory: Option<u64>,
     /// What others may do here.
     pub guests: Guests,
     /// Where programs run best.
@@ -81,6 +87,7 @@ impl Default for Config {
             metrics_open: false,
             peers: Vec::new(),
             secret: None,
+            memory: None,
             guests: Guests::default(),
             balance: Balance::default(),
         }
@@ -184,6 +191,14 @@ impl Config {
     }
 }
 
+/// A limit of memory as users write it.
+fn memory<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(value)
+        .map_err(|_| D::Error::custom(format!("memory is {LIMIT_WORDS}: \"2G\"")))?;
+    let limit = limit(&text).map_err(|error| D::Error::custom(format!("memory: {error:#}")))?;
+    Ok(Some(limit))
+}
+
 /// Number of the first line that sets `key`.
 fn line_of(text: &str, key: &str) -> Option<usize> {
     let sets = |line: &str| {
@@ -220,7 +235,7 @@ mod tests {
     #[test]
     fn all_values() {
         let text = "name = \"alpha\"\nlisten = \"127.0.0.1:1\"\naddress = \"10.0.0.1\"\n\
-                    state = \"/s\"\nsocket = \"/s/sock\"\nspeed = 2\n\
+                    state = \"/s\"\nsocket = \"/s/sock\"\nspeed = 2\nmemory = \"2G\"\n\
                     metrics = \"10.0.0.1:9\"\nmetrics_open = true\n\
                     peers = [\"a\", \"10.0.0.2:8\"]\nsecret = \"/s/secret\"\n\
                     [guests]\njobs_max = 3\ncpus = [0, 2]\n\
@@ -235,6 +250,7 @@ mod tests {
         assert_eq!(config.secret, Some("/s/secret".into()));
         let local = Config::parse("metrics = \"[::1]:9746\"").unwrap();
         assert_eq!(local.metrics, Some("[::1]:9746".parse().unwrap()));
+        assert_eq!(config.memory, Some(2 << 30));
         assert_eq!(Config::parse("").unwrap(), Config::default());
     }
 
@@ -254,6 +270,11 @@ mod tests {
             ("[guests]\ncpus = []", "line 2: guests.cpus is a list"),
             ("address = \"0.0.0.0\"", "line 1: address is one that"),
             ("\nspeed = 0", "line 2: speed is a number from 0.01 to 100"),
+            (
+                "\n\nmemory = \"2 GB\"",
+                "line 3, column 10\n  |\n3 | memory = \"2 GB\"\n  |          ^^^^^^\nmemory: \"2 GB\" is not a number of bytes with K, M",
+            ),
+            ("memory = 5", "memory is a number of bytes with K, M"),
             ("[balance]\nmigrate = 1", "line 2"),
             ("[guests]\njobs_max = -1", "line 2"),
             ("\nmetrics = 9746", "line 2, column 11"),

@@ -19,10 +19,12 @@ use cluster::member::{Effects, Membership, News, Peer, Timing};
 use cluster::random::Random;
 use cluster::wire::{self, Datagram};
 use lane::datagram::DatagramKey;
+use local::memory::{self, Counted, Memory};
+use local::runtime;
 use tokio::time::{Instant as Moment, sleep_until};
 
 use crate::identity::PublicKey;
-use crate::measure::{Memory, Meter, memory};
+use crate::measure::Meter;
 use crate::members::Member;
 use crate::{Daemon, STACK_BYTES, lock, peers, placing, unix_seconds};
 
@@ -32,6 +34,8 @@ const WINDOW: usize = 32;
 const TOLD: usize = 2;
 /// Others are told once in so many measurements.
 const MEASURED_EACH: u32 = 10;
+/// Memory is measured once in so many.
+const MEMORY_EACH: u32 = 2;
 /// So often at most another list of members is asked for from one node.
 const EXCHANGE_EVERY: Duration = Duration::from_secs(2);
 /// Nodes that do not answer are greeted again so often: they may have come back.
@@ -63,7 +67,8 @@ struct Gossip {
     /// `None` until this node knows its own address.
     membership: Option<Membership>,
     meter: Meter,
-    /// As it was in the last step.
+    memory_meter: memory::Meter,
+    /// As it was measured last.
     memory: Memory,
     damped: Damped,
     seq: u64,
@@ -107,7 +112,8 @@ impl Gossip {
             board: Board::new(me, WINDOW, true),
             membership: None,
             meter: Meter::new(daemon.config.guests.cpus.clone(), daemon.config.speed),
-            memory: memory(),
+            memory_meter: memory::Meter::of_machine(daemon.config.memory),
+            memory: Memory::default(),
             damped: Damped::default(),
             // Vectors of a later life are newer.
             seq: unix_seconds() << 20,
@@ -140,8 +146,11 @@ impl Gossip {
                 },
                 () = sleep_until(due) => self.tick().await,
                 _ = measuring.tick() => {
+                    if measured.is_multiple_of(MEMORY_EACH) {
+                        self.measure_memory();
+                    }
                     let own = self.measure();
-                    measured += 1;
+                    measured = measured.wrapping_add(1);
                     if measured.is_multiple_of(MEASURED_EACH) {
                         self.step(own).await;
                     }
@@ -349,9 +358,26 @@ impl Gossip {
         own
     }
 
+    /// Memory of this node, with that of guests and of its own jobs' processes.
+    fn measure_memory(&mut self) {
+        let mut counted = Vec::new();
+        for running in lock(&self.daemon.runtimes).iter() {
+            let moving = runtime::is_filling(running.pid);
+            let guests = runtime::guests(running.pid).into_iter();
+            counted.extend(guests.map(|pid| Counted { pid, moving }));
+        }
+        // What is here of one that runs elsewhere is not needed any more soon.
+        let own = lock(&self.daemon.looked);
+        counted.extend(own.iter().map(|(pid, looked)| Counted {
+            pid: pid.cast_unsigned(),
+            moving: looked.leaving || looked.here != self.me,
+        }));
+        drop(own);
+        self.memory = self.memory_meter.measure(&counted);
+    }
+
     /// Once a second: tells some others what is known.
     async fn step(&mut self, own: Load) {
-        self.memory = memory();
         let mut vectors: Vec<Aged> = Vec::new();
         self.board.tell(own, self.now(), &mut vectors);
         if let Ok(datagrams) = wire::loads(&vectors) {
@@ -394,6 +420,7 @@ impl Gossip {
             runnable_own: own.max(0.0) as f32,
             memory: memory.total.max(1),
             memory_free: memory.free,
+            memory_growth: memory.growth as f32,
             memory_pressure: memory.pressure as f32,
             guests,
             guests_max: self.daemon.config.guests.jobs_max,

@@ -266,8 +266,9 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             Box::new(move |daemon| metrics::serve::run(&daemon, listener)),
         )?;
     }
-    // Without moving anything it looks what there is to be told.
-    if daemon.config.balance.migrate || is_read {
+    // Without moving anything it looks what there is to be told; and what own jobs use counts towards a limit.
+    let looks = is_read || daemon.config.memory.is_some();
+    if daemon.config.balance.migrate || looks {
         spawn("moving", Box::new(|daemon| moving::run(&daemon)))?;
     }
     spawn("learning", Box::new(|daemon| learning::run(&daemon)))?;

@@ -37,6 +37,8 @@ pub(crate) struct Looked {
     pub(crate) rules: Rules,
     /// It is on its way.
     pub(crate) leaving: bool,
+    /// Bytes by which it grows in a second, for who has looked before to fill in.
+    pub(crate) growth: f64,
 }
 
 /// What a look has found beside the process.
@@ -130,6 +132,7 @@ impl Looks {
                 allowed: None,
             },
             leaving: leaving || process.moving,
+            growth: 0.0,
         }
     }
 }
@@ -223,6 +226,7 @@ mod tests {
             runnable_own: runnable,
             memory: 1 << 30,
             memory_free: 1 << 30,
+            memory_growth: 0.0,
             memory_pressure: 0.0,
             guests: 0,
             guests_max: 1,

@@ -1,4 +1,4 @@
-//! This node's load: who wants its cores, how much memory there is, how fast it is.
+//! This node's load: who wants its cores, how fast they are. Its memory is [`local::memory`]'s to measure.
 
 use std::fs;
 use std::hint::black_box;
@@ -19,17 +19,6 @@ pub(crate) struct Wanting {
     pub(crate) all: f64,
     /// Of those, guests.
     pub(crate) guests: f64,
-}
-
-/// Memory of this node.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Memory {
-    /// All of it, in bytes.
-    pub(crate) total: u64,
-    /// Free or at once reclaimable, in bytes.
-    pub(crate) free: u64,
-    /// Share of time in which some process waits for memory, 0 to 1.
-    pub(crate) pressure: f64,
 }
 
 /// Measures this node.
@@ -92,32 +81,6 @@ impl Meter {
     }
 }
 
-/// Reads what is in `/proc/meminfo` and `/proc/pressure/memory`. What is missing is 0.
-pub(crate) fn memory() -> Memory {
-    let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let pressure = fs::read_to_string("/proc/pressure/memory").unwrap_or_default();
-    memory_of(&info, &pressure)
-}
-
-fn memory_of(info: &str, pressure: &str) -> Memory {
-    let bytes = |name: &str| -> u64 {
-        let line = info.lines().find_map(|line| line.strip_prefix(name));
-        let value = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-        value.unwrap_or(0).saturating_mul(1024)
-    };
-    let total = bytes("MemTotal:");
-    let some = pressure.lines().find_map(|line| line.strip_prefix("some "));
-    let average = some.and_then(|rest| {
-        let mut words = rest.split_whitespace();
-        words.find_map(|word| word.strip_prefix("avg10=")?.parse::<f64>().ok())
-    });
-    Memory {
-        total,
-        free: bytes("MemAvailable:").min(total),
-        pressure: (average.unwrap_or(0.0) / 100.0).clamp(0.0, 1.0),
-    }
-}
-
 fn count_cpus() -> u16 {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let is_cpu = |line: &&str| {
@@ -168,34 +131,11 @@ fn running_on(cpus: &[u16]) -> u32 {
     running.filter(|cpu| cpus.contains(cpu)).count() as u32
 }
 
-/// Threads of a runtime's guests that run or could. Guests are descendants of its init, its child.
+/// Threads of a runtime's guests that run or could.
 fn guests_of(runtime: u32) -> u32 {
-    let mut count = 0;
-    let mut parents = children(runtime);
-    // Guests are children of the init at most; a bound, should the tree change while it is read.
-    for _ in 0..4 {
-        let next: Vec<u32> = parents.iter().flat_map(|pid| children(*pid)).collect();
-        let running = next
-            .iter()
-            .map(|pid| running_threads(&pid.to_string()).len());
-        count += running.sum::<usize>();
-        if next.is_empty() {
-            break;
-        }
-        parents = next;
-    }
-    count as u32
-}
-
-fn children(pid: u32) -> Vec<u32> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task"));
-    let tasks = tasks.into_iter().flatten().flatten();
-    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    let pids = lists.flat_map(|list| {
-        let pids = list.split_whitespace().filter_map(|pid| pid.parse().ok());
-        pids.collect::<Vec<u32>>()
-    });
-    pids.collect()
+    let guests = local::runtime::guests(runtime).into_iter();
+    let running = guests.map(|pid| running_threads(&pid.to_string()).len());
+    running.sum::<usize>() as u32
 }
 
 /// A chain of multiplications, each of which waits for the one before and none of which can be done
@@ -228,20 +168,6 @@ fn speed() -> f64 {
 #[allow(clippy::unwrap_used, reason = "a test ends at the first failure")]
 mod tests {
     use super::*;
-
-    #[test]
-    fn memory_is_read() {
-        let info = "MemTotal:  2000 kB\nMemFree: 1 kB\nMemAvailable:   500 kB\n";
-        let pressure = "some avg10=12.50 avg60=0.00 avg300=0.00 total=1\nfull avg10=3.00\n";
-        let expected = Memory {
-            total: 2000 * 1024,
-            free: 500 * 1024,
-            pressure: 0.125,
-        };
-        assert_eq!(memory_of(info, pressure), expected);
-        assert_eq!(memory_of("", "some"), Memory::default());
-        assert!(memory().total > 0);
-    }
 
     #[test]
     fn states_are_read_whatever_the_name() {

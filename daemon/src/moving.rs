@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use cluster::decision::Action;
+use cluster::footprints::{Footprints, Seen};
 use cluster::load::{Known, Load, NodeId};
 use cluster::migration::{self, Order, Running, Step};
 use cluster::program::{Need, Program};
@@ -42,6 +43,8 @@ const MOVES_OF_JOB_MAX: usize = 4;
 const NOT_OURS: Duration = Duration::from_secs(60);
 /// The same for one that does not answer.
 const SILENT: Duration = Duration::from_secs(10);
+/// What is known of this node's own memory is not older than this.
+const OWN_AGE: Duration = Duration::from_millis(300);
 /// Number of home among a job's nodes.
 const HOME_NODE: u32 = 1;
 
@@ -56,6 +59,10 @@ struct Flight {
 struct Mover {
     daemon: Arc<Daemon>,
     looks: Looks,
+    /// Memory of processes, on its way or not.
+    prints: Footprints,
+    /// When the last look began.
+    began: Duration,
     /// By pid.
     flights: HashMap<i32, Flight>,
     /// Jobs that are not asked before then, by home proxy.
@@ -75,6 +82,8 @@ pub(crate) fn run(daemon: &Arc<Daemon>) {
     let mut mover = Mover {
         daemon: Arc::clone(daemon),
         looks: Looks::default(),
+        prints: Footprints::default(),
+        began: Duration::ZERO,
         flights: HashMap::new(),
         passed_over: HashMap::new(),
         answered: HashSet::new(),
@@ -92,9 +101,17 @@ pub(crate) fn run(daemon: &Arc<Daemon>) {
 pub(crate) fn explain(daemon: &Daemon, pid: i32) -> Option<String> {
     let looked = lock(&daemon.looked).get(&pid).cloned()?;
     let surroundings = Surroundings::of(daemon)?;
-    let here = surroundings.load(looked.here)?;
+    let here = surroundings.load(looked.here)?.load;
     let known = surroundings.others(looked.here);
-    let step = surroundings.step(&here, &known, &[], &[]);
+    let step = Step {
+        here: &here,
+        processes: &[],
+        known: &known,
+        nodes: surroundings.nodes,
+        in_flight: &[],
+        leaving: 0,
+        now: surroundings.now,
+    };
     let process = surroundings.running(pid, &looked);
     let settings = placing::settings(daemon);
     let decision = migration::explain(&step, &process, &settings, &mut *lock(&daemon.random));
@@ -128,15 +145,30 @@ impl Surroundings {
     }
 
     /// The load of a node that processes may leave, if it lives.
-    fn load(&self, node: NodeId) -> Option<Load> {
+    fn load(&self, node: NodeId) -> Option<Known> {
         if node == self.own.node {
-            return Some(Load {
+            let load = Load {
                 runnable: self.wanting,
                 ..self.own
-            });
+            };
+            let taken = self.now.saturating_sub(OWN_AGE);
+            return Some(Known { load, taken });
         }
         let known = self.known.iter().find(|known| known.load.node == node);
-        known.map(|known| known.load)
+        known.copied()
+    }
+
+    /// Counts what is on its way between nodes as if it were there.
+    fn expect(&mut self, prints: &Footprints, settings: &Settings) {
+        for known in &mut self.known {
+            prints.expect(known, settings);
+        }
+        let mut own = Known {
+            load: self.own,
+            taken: self.now.saturating_sub(OWN_AGE),
+        };
+        prints.expect(&mut own, settings);
+        self.own = own.load;
     }
 
     /// Nodes that a process on node `here` could go to, its home not among them.
@@ -145,27 +177,10 @@ impl Surroundings {
         others.copied().collect()
     }
 
-    fn step<'a>(
-        &'a self,
-        here: &'a Load,
-        known: &'a [Known],
-        processes: &'a [Running<'a>],
-        in_flight: &'a [NodeId],
-    ) -> Step<'a> {
-        Step {
-            here,
-            processes,
-            known,
-            nodes: self.nodes,
-            in_flight,
-            now: self.now,
-        }
-    }
-
     fn running<'a>(&self, pid: i32, looked: &'a Looked) -> Running<'a> {
         let at_home = looked.here == self.own.node;
         Running {
-            process: u64::from(pid.cast_unsigned()),
+            process: number(pid),
             home: self.own.node,
             need: looked.need,
             used: looked.used,
@@ -176,6 +191,7 @@ impl Surroundings {
             }),
             rules: &looked.rules,
             leaving: looked.leaving,
+            growth: looked.growth,
         }
     }
 }
@@ -187,21 +203,33 @@ impl Mover {
         while let Ok((pid, has_moved)) = self.landed.try_recv() {
             self.flights.remove(&pid);
             self.looks.tried(pid, has_moved, now);
+            if !has_moved {
+                self.prints.stays(number(pid));
+            }
         }
         let Some(surroundings) = Surroundings::of(&self.daemon) else {
             return Duration::ZERO;
         };
         let (looked, cost) = self.look(&surroundings);
         self.looks.retain(|pid| looked.contains_key(&pid));
+        let lives = |process| i32::try_from(process).is_ok_and(|pid| looked.contains_key(&pid));
+        self.prints.looked(lives, now);
         lock(&self.daemon.looked).clone_from(&looked);
+        if !self.daemon.config.balance.migrate {
+            return cost;
+        }
         let mut by_node: BTreeMap<NodeId, Vec<i32>> = BTreeMap::new();
         for (pid, process) in &looked {
             by_node.entry(process.here).or_default().push(*pid);
         }
-        if !self.daemon.config.balance.migrate {
-            return cost;
-        }
-        let settings = placing::settings(&self.daemon);
+        let mut settings = placing::settings(&self.daemon);
+        settings.follows(self.prints.pace());
+        // Where looks are late, so are orders.
+        settings.usher_ahead += now
+            .saturating_sub(self.began)
+            .saturating_sub(STEP)
+            .as_secs_f64();
+        self.began = now;
         for (node, mut pids) in by_node {
             pids.sort_unstable();
             for order in self.decide(node, &pids, &looked, &settings) {
@@ -220,10 +248,11 @@ impl Mover {
         settings: &Settings,
     ) -> Vec<Order> {
         // Anew for each: what goes somewhere by an order before counts there.
-        let Some(surroundings) = Surroundings::of(&self.daemon) else {
+        let Some(mut surroundings) = Surroundings::of(&self.daemon) else {
             return Vec::new();
         };
-        let Some(here) = surroundings.load(node) else {
+        surroundings.expect(&self.prints, settings);
+        let Some(Known { load: here, taken }) = surroundings.load(node) else {
             return Vec::new();
         };
         let flights = self.flights.values().filter(|flight| flight.from == node);
@@ -233,7 +262,15 @@ impl Mover {
             .iter()
             .filter_map(|pid| Some(surroundings.running(*pid, looked.get(pid)?)))
             .collect();
-        let step = surroundings.step(&here, &known, &processes, &in_flight);
+        let step = Step {
+            here: &here,
+            processes: &processes,
+            known: &known,
+            nodes: surroundings.nodes,
+            in_flight: &in_flight,
+            leaving: self.prints.leaving(node, taken),
+            now: surroundings.now,
+        };
         migration::leave(&step, settings, &mut *lock(&self.daemon.random))
     }
 
@@ -319,7 +356,20 @@ impl Mover {
                 now: self.daemon.began.elapsed(),
             };
             let leaves = self.flights.contains_key(&process.pid);
-            all.push((process.pid, self.looks.look(&look, proxy, leaves)));
+            let mut looked = self.looks.look(&look, proxy, leaves);
+            let of = number(process.pid);
+            let seen = Seen {
+                here: looked.here,
+                moving: process.moving,
+                memory: looked.need.memory,
+            };
+            // A host that did not answer has told nothing.
+            if process.memory.is_some() {
+                self.prints.see(of, seen, look.now);
+            }
+            looked.growth = self.prints.growth(of);
+            looked.need.memory = self.prints.moving(of).unwrap_or(seen.memory);
+            all.push((process.pid, looked));
         }
         all
     }
@@ -327,12 +377,12 @@ impl Mover {
     /// Load of the node where a process runs, if that is known and lives.
     fn place(&self, process: &Process, surroundings: &Surroundings) -> Option<Load> {
         if process.node == HOME_NODE {
-            return surroundings.load(surroundings.own.node);
+            return surroundings.load(surroundings.own.node).map(|own| own.load);
         }
         let members = lock(&self.daemon.members);
         let node = members.by_name(&process.host)?.key.node_id();
         drop(members);
-        surroundings.load(node)
+        surroundings.load(node).map(|known| known.load)
     }
 
     fn expected(&self, process: &Process, settings: &Settings) -> Need {
@@ -362,7 +412,10 @@ impl Mover {
         else {
             return;
         };
-        placing::comes(&daemon, to, process.need.memory);
+        // Its memory is counted as what is on its way, however often that node tells its load meanwhile.
+        placing::comes(&daemon, to, 0);
+        self.prints
+            .leaves(order.process, to, daemon.began.elapsed());
         let reason = order.decision.why;
         let why = placing::words(&daemon, &order.decision);
         let what = format!("process {pid} ({})", process.name);
@@ -384,9 +437,17 @@ impl Mover {
             });
         match started {
             Ok(_) => drop(self.flights.insert(pid, Flight { proxy, from, to })),
-            Err(error) => tracing::warn!("no thread to move process {pid}: {error}"),
+            Err(error) => {
+                self.prints.stays(order.process);
+                tracing::warn!("no thread to move process {pid}: {error}");
+            }
         }
     }
+}
+
+/// A process as the policy knows it.
+fn number(pid: i32) -> u64 {
+    u64::from(pid.cast_unsigned())
 }
 
 /// Whose job it is and what it says; `None`: somebody else answers in its name, or it is not for us to ask.

@@ -55,6 +55,7 @@ fn job_with(mapped: Mapped, lanes_max: usize) -> Served {
         target: 0,
         node: 2,
         nodes: 2,
+        memory_per_node: None,
         cluster: None,
         best: false,
         shuffle_ms: None,

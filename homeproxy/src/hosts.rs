@@ -161,6 +161,9 @@ fn start(job: &Arc<Job>, host: &Arc<Host>) -> anyhow::Result<()> {
         Nodes::Private(_) => start::on_this_machine(&setup.programs, &told)?,
         Nodes::Named { .. } => start::by_daemon(&host.name, told)?,
     };
+    if let Some(pid) = runtime.pid() {
+        host.runtime.get_or_init(|| pid);
+    }
     let (accepting, of) = (Arc::clone(job), Arc::clone(host));
     thread::Builder::new()
         .name("accept".into())

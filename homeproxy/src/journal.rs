@@ -108,6 +108,11 @@ impl Journal {
         }
     }
 
+    /// A private node has so much memory, and so much of it was in use at a moment, in bytes.
+    pub(crate) fn memory(&self, node: u32, limit: u64, used: u64) {
+        self.note(|statistics, _| statistics.memory(node, limit, used));
+    }
+
     /// It was to move, and goes on where it was.
     pub(crate) fn refused(&self, pid: i32, why: &str) {
         if let Some(stay) = lock(&self.stays).get_mut(&pid) {

@@ -43,6 +43,7 @@
 //! | `readahead.rs` | files whose content is sent before the guest asks |
 //! | `leases.rs` | the leases that make this right |
 //! | `mapped.rs` | files that guests have mapped, and the leases on them |
+//! | `ushering.rs` | private nodes with a memory limit: what leaves one before its memory runs out |
 //! | `limits.rs` | resource limits that serving guests needs |
 
 mod accounts;
@@ -75,6 +76,7 @@ pub mod setup;
 mod shipping;
 mod stats;
 mod tracer;
+mod ushering;
 mod waiting;
 
 use std::io::Write;
@@ -126,6 +128,7 @@ pub fn run() -> anyhow::Result<()> {
             drop(channel);
             control::start(&job);
             checkpoint::start(&job);
+            ushering::start(&job);
             if job.setup.shuffle_ms.is_some() {
                 hosts::start_all(&job);
             }

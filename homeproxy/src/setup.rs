@@ -31,6 +31,8 @@ pub struct Setup {
     pub node: u32,
     /// Nodes of the private cluster.
     pub nodes: u32,
+    /// Memory of each of those, in bytes; `None`: without a limit.
+    pub memory_per_node: Option<u64>,
     /// The cluster that its nodes are of; `None`: a private one.
     pub cluster: Option<Cluster>,
     /// Whether programs run where the node daemon finds it best.

@@ -24,6 +24,9 @@ pub(crate) struct Statistics {
     processes: Vec<Process>,
     /// Processes beyond [`PROCESSES_MAX`].
     left_out: u64,
+    /// Of private nodes with a limit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    memory: Vec<Memory>,
     /// Indices of processes by pid; the latest of a pid.
     #[serde(skip)]
     index: HashMap<i32, usize>,
@@ -56,6 +59,15 @@ struct Process {
     /// When it stopped, until its memory has come.
     #[serde(skip)]
     transfer_from_us: Option<u64>,
+}
+
+/// Memory of a private node, in bytes.
+#[derive(Debug, Serialize)]
+struct Memory {
+    node: u32,
+    limit: u64,
+    /// Most that its processes had whenever it was measured.
+    most: u64,
 }
 
 /// A time on one node.
@@ -102,6 +114,7 @@ impl Statistics {
             seed,
             processes: Vec::new(),
             left_out: 0,
+            memory: Vec::new(),
             index: HashMap::new(),
         }
     }
@@ -109,6 +122,18 @@ impl Statistics {
     fn process(&mut self, pid: i32) -> Option<&mut Process> {
         let index = *self.index.get(&pid)?;
         self.processes.get_mut(index)
+    }
+
+    /// So much of a private node's memory is in use.
+    pub(crate) fn memory(&mut self, node: u32, limit: u64, used: u64) {
+        match self.memory.iter_mut().find(|memory| memory.node == node) {
+            Some(memory) => memory.most = memory.most.max(used),
+            None => self.memory.push(Memory {
+                node,
+                limit,
+                most: used,
+            }),
+        }
     }
 
     /// A process begins, on `node`; it is as its parent was, if there is one.

@@ -40,6 +40,9 @@ pub(crate) struct Args {
     /// Make a private cluster of N nodes on this machine for this command; node 1 is home
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(NODES_MAX)))]
     embedded: Option<u32>,
+    /// Give each of these nodes so much memory; processes leave one that runs out of it: with K, M, G or T, at least 16M
+    #[arg(long, value_name = "SIZE", requires = "embedded", value_parser = local::memory::limit)]
+    pub(crate) memory_per_node: Option<u64>,
     /// Move every process of the command to another node, MS milliseconds after the last move
     #[arg(long, value_name = "MS", requires = "embedded", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) shuffle: Option<u64>,

@@ -58,6 +58,7 @@ pub(crate) fn start(args: &Args) -> anyhow::Result<()> {
         target: std::process::id() as i32,
         node,
         nodes: args.nodes(),
+        memory_per_node: args.memory_per_node,
         cluster,
         best: args.best,
         kept: args.kept(),

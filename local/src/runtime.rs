@@ -1,5 +1,7 @@
-//! Starting the runtime of a job on this machine, for a private node or for another node's job.
+//! The runtime of a job on this machine, for a private node or for another node's job: how it is started, and
+//! which guests it has.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -44,4 +46,38 @@ pub fn each_line(log: impl Read, mut take: impl FnMut(&[u8])) {
         }
         take(&line);
     }
+}
+
+/// A runtime's guests: children of its init, which is its child.
+pub fn guests(runtime: u32) -> Vec<u32> {
+    let mut guests = Vec::new();
+    let mut parents = children(runtime);
+    // Children of the init at most; a bound, should the tree change while it is read.
+    for _ in 0..4 {
+        parents = parents.iter().flat_map(|pid| children(*pid)).collect();
+        guests.extend(&parents);
+        if parents.is_empty() {
+            break;
+        }
+    }
+    guests
+}
+
+/// Whether pages of a guest are still coming to this runtime: it watches those that are missing.
+pub fn is_filling(runtime: u32) -> bool {
+    let open = fs::read_dir(format!("/proc/{runtime}/fd"));
+    let open = open.into_iter().flatten().flatten();
+    let mut shown = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+    shown.any(|target| target.as_os_str().as_encoded_bytes() == b"anon_inode:[userfaultfd]")
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+    let tasks = tasks.into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    let pids = lists.flat_map(|list| {
+        let pids = list.split_whitespace().filter_map(|pid| pid.parse().ok());
+        pids.collect::<Vec<u32>>()
+    });
+    pids.collect()
 }

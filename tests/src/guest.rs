@@ -12,7 +12,16 @@ use crate::{Case, way};
 /// If it cannot be built; with the compiler's message.
 #[must_use]
 pub fn guest(name: &str) -> Case {
-    Case::new([build(&sources(), name)]).says(&format!("OK {name}\n"))
+    Case::new([guest_program(name)]).says(&format!("OK {name}\n"))
+}
+
+/// The guest program `guests/NAME.c`, for who runs it in a way of its own.
+///
+/// # Panics
+/// If it cannot be built; with the compiler's message.
+#[must_use]
+pub fn guest_program(name: &str) -> PathBuf {
+    build(&sources(), name)
 }
 
 /// The names of all guest programs there are.

@@ -25,7 +25,7 @@ mod way;
 
 pub use case::{Case, SHARED_MAPPING, Status};
 pub use check::check;
-pub use guest::{guest, guest_names};
+pub use guest::{guest, guest_names, guest_program};
 pub use processes::Process;
 pub use run::{Outcome, Running};
 pub use tree::files;

@@ -94,6 +94,7 @@ fn vector(node: NodeId, seq: u64) -> Load {
         runnable_own: 0.0,
         memory: 1,
         memory_free: 1,
+        memory_growth: 0.0,
         memory_pressure: 0.0,
         guests: 0,
         guests_max: 0,

@@ -234,16 +234,20 @@ impl World {
                     home_load: *home_load,
                     rules: &self.rules,
                     leaving: n.in_flight.iter().any(|f| f.process == *process),
+                    growth: p.growth,
                 }
             })
             .collect();
         let in_flight: Vec<NodeId> = n.in_flight.iter().map(|f| f.to).collect();
+        let goes = n.in_flight.iter().map(|f| f.process);
+        let leaving = goes.map(|process| self.processes[process as usize].claim());
         let step = Step {
             here: &here,
             processes: &running,
             known: self.boards[node as usize].window(),
             nodes: self.nodes.len(),
             in_flight: &in_flight,
+            leaving: leaving.sum(),
             now: self.time(),
         };
         let orders = migration::leave(&step, &self.settings, &mut self.random);

@@ -23,7 +23,7 @@ pub(crate) const SECOND: Nanos = 1_000_000_000;
 
 /// A failed node is back after this time.
 const REPAIR: Nanos = 30 * SECOND;
-/// Of its memory a process has this share at once, the rest after [`GROWN_AFTER`] of its CPU time.
+/// Of its memory a process has this share at once, all of it after [`GROWN_AFTER`] of its CPU time.
 const MEMORY_AT_FIRST: f64 = 0.25;
 const GROWN_AFTER: f64 = 0.1;
 /// So often at most a node tells others outside its steps.
@@ -77,15 +77,17 @@ pub(crate) struct Process {
     /// CPU time expected when it began.
     pub(crate) expected_cpu: f64,
     pub(crate) expected_memory: u64,
+    /// When its node looked at it last, and what was set aside for it then.
+    pub(crate) seen: (Nanos, u64),
+    /// By how many bytes that has grown in a second since the time before.
+    pub(crate) growth: f64,
 }
 
 impl Process {
     pub(crate) fn memory(&self) -> u64 {
-        if self.got >= GROWN_AFTER * self.job.need.cpu {
-            self.job.need.memory
-        } else {
-            (self.job.need.memory as f64 * MEMORY_AT_FIRST) as u64
-        }
+        let grown = (self.got / (GROWN_AFTER * self.job.need.cpu)).min(1.0);
+        let share = MEMORY_AT_FIRST + grown * (1.0 - MEMORY_AT_FIRST);
+        (self.job.need.memory as f64 * share) as u64
     }
 
     /// What is set aside for it.
@@ -198,8 +200,10 @@ impl World {
         scenario: Scenario,
         plan: &Plan,
         policy: Policy,
-        settings: Settings,
+        mut settings: Settings,
     ) -> World {
+        // All memory follows as fast as it moves.
+        settings.usher_pace = settings.costs.bytes_per_second;
         let mut random = Random::new(scenario.seed ^ 0x5eed);
         let nodes: Vec<Node> = plan.machines.iter().map(|m| Node::new(*m)).collect();
         let ids: Vec<NodeId> = (0..nodes.len() as u64).map(NodeId).collect();
@@ -437,6 +441,9 @@ impl World {
         n.in_flight.retain(|f| f.until > now);
         n.damped
             .measure((n.running.len() + n.expected.len()) as f64);
+        for process in &n.running {
+            self.processes[*process as usize].see(now);
+        }
         self.watch_memory(node);
         match self.policy {
             Policy::Ours | Policy::Mosix => {
@@ -488,6 +495,7 @@ impl World {
         let own = n.own(node, &self.processes);
         let guests = n.running.len() - own + n.expected.len();
         let used = n.memory_set_aside(&self.processes);
+        let growth = |process: &u32| self.processes[*process as usize].growth;
         Load {
             node: NodeId(u64::from(node)),
             seq: n.seq,
@@ -497,6 +505,7 @@ impl World {
             runnable_own: own as f32,
             memory: n.machine.memory,
             memory_free: n.machine.memory.saturating_sub(used),
+            memory_growth: n.running.iter().map(growth).sum::<f64>() as f32,
             memory_pressure: if n.over(&self.processes) { 1.0 } else { 0.0 },
             guests: guests as u32,
             guests_max: 64 * u32::from(n.machine.cores),
@@ -591,6 +600,20 @@ impl Process {
             offer: 0,
             expected_cpu: 0.0,
             expected_memory: 0,
+            seen: (0, 0),
+            growth: 0.0,
+        }
+    }
+
+    /// Its node looks at it.
+    fn see(&mut self, now: Nanos) {
+        let (at, before) = self.seen;
+        let memory = self.claim();
+        if now > at {
+            let passed = (now - at) as f64 / SECOND as f64;
+            let grown = memory.saturating_sub(before) as f64 / passed;
+            self.growth = if at == 0 { 0.0 } else { grown };
+            self.seen = (now, memory);
         }
     }
 

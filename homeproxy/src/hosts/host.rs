@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -32,6 +32,8 @@ pub(crate) struct Host {
     pub(crate) listener: TcpListener,
     /// Proves that a lane is one of its.
     pub(crate) secret: Secret,
+    /// The process of its runtime, if that is on this machine.
+    pub(crate) runtime: OnceLock<u32>,
     /// Asks it about bodies.
     pub(crate) inspector: Inspector,
     /// What it has told of what they use.
@@ -69,6 +71,7 @@ impl Host {
             number,
             listener,
             secret: Secret::random().context("make the secret of a host")?,
+            runtime: OnceLock::new(),
             inspector: Inspector::default(),
             bodies: Bodies::default(),
             state: Mutex::new(State::Starting),

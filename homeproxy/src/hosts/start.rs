@@ -52,6 +52,11 @@ pub(super) fn on_this_machine(programs: &str, told: &RuntimeSetup) -> anyhow::Re
 }
 
 impl Runtime {
+    /// Its process, if that is on this machine.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Whether it has ended.
     pub(super) fn has_ended(&mut self) -> bool {
         match &mut self.child {
