@@ -20,7 +20,6 @@ use lane::guesses::GUESS_BYTES_MAX;
 use lane::{Kind, LaneError};
 use sys::seccomp::Notification;
 
-use crate::guesses::Last;
 use crate::guest::{TemporaryMask, Thread};
 use crate::home_rows::SEEK;
 use crate::host::{Decision, Host, lock};
@@ -394,12 +393,14 @@ impl Worker {
             return None;
         }
         self.call.encode(&mut self.encoded);
-        if !looks::only_looks(row.nr, args) {
-            return None;
-        }
+        let looks = looks::only_looks(row.nr, args);
         let mut link = lock(&thread.link);
         let link = link.as_mut()?;
-        let last = std::mem::replace(&mut link.last, Last::of(row.nr, &self.encoded));
+        let last = link.last;
+        link.last = last.then(row.nr, &self.encoded, looks);
+        if !looks {
+            return None;
+        }
         let answer = link.foretold.take(&self.encoded, thread.process.step());
         let mut table = lock(&self.host.guesses);
         table.follows(last, &self.encoded);
@@ -483,9 +484,9 @@ impl Worker {
         // Once: whatever is made after it is another one.
         let encoded = std::mem::take(&mut self.encoded);
         let mut guesses = Vec::new();
-        link.last = Last::default();
-        if !encoded.is_empty() {
-            link.last = Last::of(self.call.nr(), &encoded);
+        if encoded.is_empty() {
+            link.last = link.last.then_another();
+        } else {
             guesses = lock(&self.host.guesses).after(link.last);
         }
         let calls_before = thread.process.steps.fetch_add(1, Ordering::SeqCst);

@@ -21,8 +21,9 @@ use lane::guesses;
 
 pub(crate) use table::Table;
 
-/// How long an answer is good that was not asked for.
-const FRESH: Duration = Duration::from_millis(1);
+/// How long an answer is good that was not asked for: a tick of the scheduler, which a program may lose natively
+/// between the kernel's look and its own.
+const FRESH: Duration = Duration::from_millis(4);
 
 /// A call, encoded as it travels: two are the same if their bytes are.
 #[derive(Debug)]
@@ -51,22 +52,61 @@ fn key(encoded: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// What a thread's last call was, as far as the next one is guessed by it.
+/// What a thread's last calls were, as far as the next one is guessed by them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Last {
     /// The very call; 0: none that says anything.
     call: u64,
     /// Any of its kind.
     kind: u64,
+    /// It only looks.
+    looks: bool,
+    /// The one before it that only looks; 0: there was none.
+    before: u64,
 }
 
 impl Last {
-    /// Of a call with this number.
-    pub(crate) fn of(nr: u32, encoded: &[u8]) -> Last {
+    /// After this one a call with this number.
+    pub(crate) fn then(self, nr: u32, encoded: &[u8], looks: bool) -> Last {
         Last {
             call: key(encoded),
             kind: u64::from(nr) + 1,
+            looks,
+            before: self.looked(),
         }
+    }
+
+    /// After this one a call that says nothing.
+    pub(crate) fn then_another(self) -> Last {
+        Last {
+            before: self.looked(),
+            ..Last::default()
+        }
+    }
+
+    /// After this one that guess.
+    fn then_guess(self, guess: &Guess) -> Last {
+        Last {
+            call: guess.key,
+            kind: 0,
+            looks: true,
+            before: self.looked(),
+        }
+    }
+
+    fn looked(self) -> u64 {
+        match self.looks {
+            true => self.call,
+            false => self.before,
+        }
+    }
+
+    /// Both together. What opens or closes is mostly another file each time.
+    fn both(self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let call = if self.looks { self.call } else { self.kind };
+        (self.before, call).hash(&mut hasher);
+        hasher.finish()
     }
 }
 

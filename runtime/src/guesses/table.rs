@@ -9,8 +9,11 @@ use super::{Guess, Last};
 
 /// How many that have followed a call are known.
 const FOLLOWERS: usize = 3;
-/// Most calls of which they are; then all is forgotten and learned anew.
-const CALLS_MAX: usize = 8192;
+/// Most calls and pairs of calls of which they are; then all is forgotten and learned anew.
+const CALLS_MAX: usize = 24 * 1024;
+/// Most guesses with one call: each costs a microsecond or two.
+const TOGETHER_MAX: usize = 16;
+const _: () = assert!(TOGETHER_MAX <= GUESSES_MAX);
 /// Most bytes of all guesses with one call.
 const BYTES_MAX: usize = 8192;
 /// What a guess is worth that came true; one that is sent costs 1.
@@ -43,14 +46,17 @@ impl Default for Table {
 impl Table {
     /// Call `next`, which only looks, has followed `last`.
     pub(crate) fn follows(&mut self, last: Last, next: &[u8]) {
-        if last == Last::default() || next.len() > GUESS_BYTES_MAX {
+        if next.len() > GUESS_BYTES_MAX {
             return;
         }
-        if self.followers.len() >= CALLS_MAX {
+        if self.followers.len() > CALLS_MAX - 3 {
             self.followers.clear();
         }
         let mut guess = None;
-        for key in [last.call, last.kind] {
+        for key in [last.both(), last.call, last.kind] {
+            if key == 0 {
+                continue;
+            }
             let known = self.followers.entry(key).or_default();
             let at = known.iter().position(|guess| *guess.bytes == *next);
             let found = at.and_then(|at| known.remove(at)).or(guess.take());
@@ -69,27 +75,35 @@ impl Table {
                 return Vec::new();
             }
         }
-        let first = match self.followers.contains_key(&last.call) {
-            true => last.call,
-            false => last.kind,
-        };
         let (mut guesses, mut seen, mut bytes) = (Vec::new(), HashSet::new(), 0);
-        let mut keys = VecDeque::from([first]);
-        'all: while let Some(key) = keys.pop_front() {
-            for guess in self.followers.get(&key).into_iter().flatten() {
+        let mut lasts = VecDeque::from([last]);
+        'all: while let Some(last) = lasts.pop_front() {
+            for guess in self.likely(last) {
                 if !seen.insert(guess.key) {
                     continue;
                 }
                 bytes += guess.bytes.len();
-                if guesses.len() == GUESSES_MAX || bytes > BYTES_MAX {
+                if guesses.len() == TOGETHER_MAX || bytes > BYTES_MAX {
                     break 'all;
                 }
+                lasts.push_back(last.then_guess(guess));
                 guesses.push(Arc::clone(guess));
-                keys.push_back(guess.key);
             }
         }
         self.earn(-(guesses.len() as i32));
         guesses
+    }
+
+    /// What is likely to follow: the last that has followed both this and the one before it; where that is not
+    /// known, what has followed this, or calls of its kind.
+    fn likely(&self, last: Last) -> impl Iterator<Item = &Arc<Guess>> {
+        let known = |key: u64, most: usize| Some((self.followers.get(&key)?, most));
+        let found = known(last.both(), 1)
+            .or_else(|| known(last.call, FOLLOWERS))
+            .or_else(|| known(last.kind, FOLLOWERS));
+        found
+            .into_iter()
+            .flat_map(|(followers, most)| followers.iter().take(most))
     }
 
     /// A guess has come true.
@@ -109,28 +123,49 @@ mod tests {
     const NR: u32 = 89;
 
     fn last(call: &str) -> Last {
-        Last::of(NR, call.as_bytes())
+        Last::default().then(NR, call.as_bytes(), true)
+    }
+
+    fn text(guesses: Vec<Arc<Guess>>) -> Vec<String> {
+        let text = |guess: &Arc<Guess>| String::from_utf8_lossy(guess.bytes()).into_owned();
+        guesses.iter().map(text).collect()
     }
 
     fn after(table: &mut Table, call: &str) -> Vec<String> {
-        let guesses = table.after(last(call));
-        let text = |guess: &Arc<Guess>| String::from_utf8_lossy(guess.bytes()).into_owned();
-        guesses.iter().map(text).collect()
+        text(table.after(last(call)))
     }
 
     #[test]
     fn guesses_what_has_followed() {
         let mut table = Table::default();
-        for pair in ["/ab", "a", "b"].windows(2) {
-            table.follows(last(pair[0]), pair[1].as_bytes());
-        }
+        table.follows(last("/ab"), b"a");
+        table.follows(last("/ab").then(NR, b"a", true), b"b");
         assert_eq!(after(&mut table, "/ab"), ["a", "b"]);
-        table.follows(last("/ab"), b"c");
-        // The latest first.
-        assert_eq!(after(&mut table, "/ab"), ["c", "a", "b"]);
+        // After another call before it both are possible, the latest first.
+        let other = last("before").then(NR, b"/ab", true);
+        table.follows(other, b"c");
+        let third = last("third").then(NR, b"/ab", true);
+        assert_eq!(text(table.after(third))[..2], ["c", "a"]);
+        assert_eq!(text(table.after(other)), ["c"]);
         // Of a call that has not been seen that which follows its kind.
         assert_eq!(after(&mut table, "/new")[0], "c");
-        assert!(table.after(Last::of(1, b"another kind")).is_empty());
+        let nothing = Last::default().then(1, b"another kind", true);
+        assert!(table.after(nothing).is_empty());
+    }
+
+    #[test]
+    fn what_opens_is_told_apart_by_what_was_looked_at_before() {
+        const OPENS: u32 = 2;
+        let mut table = Table::default();
+        let opened =
+            |before: &str, file: &[u8]| last(before).then(OPENS, file, false).then_another();
+        let opens = |before: &str, file: &[u8]| last(before).then(OPENS, file, false);
+        table.follows(opens("a", b"one"), b"after a");
+        table.follows(opens("b", b"two"), b"after b");
+        assert_eq!(text(table.after(opens("a", b"three"))), ["after a"]);
+        assert_eq!(text(table.after(opens("b", b"four"))), ["after b"]);
+        // A call that says nothing lies between: what was looked at is still known.
+        assert_eq!(opened("a", b"one").looked(), last("a").call);
     }
 
     #[test]
@@ -142,7 +177,7 @@ mod tests {
         }
         assert!(table.followers.len() <= CALLS_MAX);
         let newest = 3 * CALLS_MAX - 100;
-        assert!(after(&mut table, &newest.to_string()).len() <= GUESSES_MAX);
+        assert!(after(&mut table, &newest.to_string()).len() <= TOGETHER_MAX);
         table.follows(last("x"), &[0; GUESS_BYTES_MAX + 1]);
         assert!(!table.followers.contains_key(&last("x").call));
     }
