@@ -200,7 +200,7 @@ mod tests {
         let known: Vec<u16> = (0..=u16::MAX)
             .filter(|n| Kind::from_number(*n).is_some())
             .collect();
-        assert_eq!(known, (1..=29).collect::<Vec<u16>>());
+        assert_eq!(known, (1..=31).collect::<Vec<u16>>());
         assert!(
             known
                 .iter()
