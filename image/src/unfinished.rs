@@ -433,6 +433,22 @@ pub(crate) fn is_about_to_call(regs: &Registers, nr: u32) -> bool {
     }
 }
 
+/// The wait that stopped thread `tid` of this node is to go on with as the kernel alone could, if nobody has seen it
+/// wait: it has just begun. So it goes on from its arguments, and shows which call it is when it stops again.
+pub fn just_begun(tid: i32) -> Option<Unfinished> {
+    // Fails if it has ended.
+    let regs = ptrace::registers(tid).ok()?;
+    let nr = u32::try_from(regs.orig_rax).ok()?;
+    let is_known_to_kernel = regs.rax as i64 == ERESTART_RESTARTBLOCK;
+    is_known_to_kernel.then(|| of_call(tid, nr, &arguments(&regs), now_ns()))?
+}
+
+/// Whether stopped thread `tid` of this node is about to make that call, or to make it again.
+pub fn is_next(tid: i32, unfinished: &Unfinished) -> bool {
+    // Fails if it has ended.
+    ptrace::registers(tid).is_ok_and(|regs| is_about_to_call(&regs, unfinished.nr))
+}
+
 /// A thread with these registers, which is about to make a call, is made to
 /// return from it.
 fn return_from_call(regs: &mut Registers, result: u64) {

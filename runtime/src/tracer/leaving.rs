@@ -29,7 +29,7 @@ use lane::LaneError;
 use lane::control::{Follow, ToHome};
 use sys::ptrace::{self, Registers};
 
-use super::{Result, Tracer};
+use super::{Result, Tracer, is_executed_here};
 use crate::guest::{Process, Thread};
 use crate::host::{Decision, Host, Order, lock};
 use crate::pager::{self, Stage};
@@ -255,6 +255,7 @@ impl Tracer {
             .or(arrived)
             .or(leaving.waits.remove(&outer));
         let unfinished = self.shortenings.interrupted(outer)?.or(known);
+        let unfinished = unfinished.or_else(|| unfinished::just_begun(outer));
         let unfinished = unfinished::with_mask(outer, unfinished)?;
         leaving.held.insert(outer, unfinished);
         self.leave_if_still(pid);
@@ -476,6 +477,11 @@ impl Tracer {
             let _ = refuse(outer);
         }
         for (outer, wait) in leaving.held {
+            if let Some(thread) = self.host.thread(outer) {
+                // Home is given the rest of a call, as of a thread that has just come.
+                lock(&thread.state).arrived = wait
+                    .filter(|call| !is_executed_here(call.nr) && unfinished::is_next(outer, call));
+            }
             // ESRCH: it has ended.
             let _ = self.shortenings.resume(outer, wait);
         }
