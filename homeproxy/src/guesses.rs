@@ -5,11 +5,14 @@ use std::time::{Duration, Instant};
 
 use abi::looks::only_looks;
 use abi::wire::{Malformed, WireCall};
+use image::deputy::GEOMETRY;
 use lane::guesses::{self, ANSWER_BYTES_MAX};
 use sys::window::{BATCH_CALLS_MAX, Call, Slot};
 
-/// Most bytes that all of them have in a slot's data, behind those of the call.
+/// Most bytes that all of them have in a slot's data, and the call before them.
 const ALL_BYTES_MAX: usize = 256 << 10;
+const CALL_BYTES_MAX: usize = 64 << 10;
+const _: () = assert!(CALL_BYTES_MAX + ALL_BYTES_MAX < GEOMETRY.data_bytes / 2);
 /// Calls that may come before them in their batch: the call, and two that look at its result.
 const BEFORE_MAX: usize = 3;
 const _: () = assert!(guesses::GUESSES_MAX + BEFORE_MAX <= BATCH_CALLS_MAX);
@@ -62,6 +65,9 @@ impl<'a> Guesses<'a> {
     pub(crate) fn place(&mut self, from: usize, data: &mut [u8], base: u64, batch: &mut Vec<Call>) {
         self.places.clear();
         self.results.clear();
+        if from > CALL_BYTES_MAX {
+            return;
+        }
         let mut at = from.next_multiple_of(8);
         for call in &self.calls {
             let end = at + call.space_bytes();
@@ -158,6 +164,15 @@ mod tests {
         assert_eq!(batch[0].nr, libc::SYS_readlink as u64);
         assert_eq!(batch[0].args[0], 0x10_0010);
         assert!(batch[1].args[0] > batch[0].args[0]);
+    }
+
+    #[test]
+    fn none_is_made_behind_a_large_call() {
+        let look = encoded(libc::SYS_readlink);
+        let mut guesses = Guesses::parse(&[&look]).unwrap();
+        let (mut data, mut batch) = (vec![0; 4096], Vec::new());
+        guesses.place(GEOMETRY.data_bytes - 8, &mut data, 0x10_0000, &mut batch);
+        assert!(batch.is_empty() && !guesses.are_made());
     }
 
     #[test]
