@@ -7,6 +7,7 @@ use abi::looks::only_looks;
 use abi::wire::{Malformed, WireCall};
 use image::deputy::GEOMETRY;
 use lane::guesses::{self, ANSWER_BYTES_MAX};
+use smallvec::SmallVec;
 use sys::window::{BATCH_CALLS_MAX, Call, Slot};
 
 /// Most bytes that all of them have in a slot's data, and the call before them.
@@ -20,6 +21,9 @@ const _: () = assert!(guesses::GUESSES_MAX + BEFORE_MAX <= BATCH_CALLS_MAX);
 const SLOW: Duration = Duration::from_millis(2);
 /// For how many calls.
 const LEFT_ALONE: u32 = 256;
+
+/// Calls that a deputy makes at once; mostly few.
+pub(crate) type Batch = SmallVec<[Call; 4]>;
 
 /// Guesses that came with a call.
 #[derive(Default)]
@@ -62,7 +66,7 @@ impl<'a> Guesses<'a> {
 
     /// Puts them into a slot's `data` from offset `from` on, which lies at `base` in the deputy, and
     /// appends them to its batch.
-    pub(crate) fn place(&mut self, from: usize, data: &mut [u8], base: u64, batch: &mut Vec<Call>) {
+    pub(crate) fn place(&mut self, from: usize, data: &mut [u8], base: u64, batch: &mut Batch) {
         self.places.clear();
         self.results.clear();
         if from > CALL_BYTES_MAX {
@@ -158,7 +162,7 @@ mod tests {
         let (look, change) = (encoded(libc::SYS_readlink), encoded(libc::SYS_unlink));
         assert!(Guesses::parse(&[&look, &change]).is_err());
         let mut guesses = Guesses::parse(&[&look, &look]).unwrap();
-        let (mut data, mut batch) = (vec![0; 4096], Vec::new());
+        let (mut data, mut batch) = (vec![0; 4096], Batch::new());
         guesses.place(13, &mut data, 0x10_0000, &mut batch);
         assert_eq!(batch.len(), 2);
         assert_eq!(batch[0].nr, libc::SYS_readlink as u64);
@@ -170,7 +174,7 @@ mod tests {
     fn none_is_made_behind_a_large_call() {
         let look = encoded(libc::SYS_readlink);
         let mut guesses = Guesses::parse(&[&look]).unwrap();
-        let (mut data, mut batch) = (vec![0; 4096], Vec::new());
+        let (mut data, mut batch) = (vec![0; 4096], Batch::new());
         guesses.place(GEOMETRY.data_bytes - 8, &mut data, 0x10_0000, &mut batch);
         assert!(batch.is_empty() && !guesses.are_made());
     }

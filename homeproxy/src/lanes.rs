@@ -19,13 +19,14 @@ use image::files::Mappable;
 use lane::ahead::Ahead;
 use lane::{Frame, Kind, LaneError, Receiver, Sender};
 use pages::PagesError;
+use smallvec::smallvec;
 use sys::patience::{PERHAPS, Patience};
 use sys::pidfd;
 use sys::window::{Call, Slot, Window};
 
 use crate::coming::Coming;
 use crate::direct;
-use crate::guesses::{Guesses, Willing};
+use crate::guesses::{Batch, Guesses, Willing};
 use crate::hosts::Host;
 use crate::job::{DeputyThread, EXECUTED, GONE, Job, Order, Place, Returned, lock};
 use crate::mapped::Wish;
@@ -274,10 +275,10 @@ impl Server<'_> {
                 if readahead::minds_leases(&call) {
                     self.job.leases.recall_all();
                 }
-                let since = Instant::now();
                 let request = frame.request;
+                let since = (!guesses.is_empty()).then(Instant::now);
                 let mut result = execute(self.job, thread, &mut slot, &call, request, &mut guesses);
-                if !guesses.is_empty() {
+                if let Some(since) = since {
                     self.willing.learn(since);
                 }
                 if readahead::was_put_off(&call, result) && self.give_way(frame, thread) {
@@ -473,32 +474,34 @@ fn execute(
     let base = thread.place.address + slot.data_offset();
     let args = call.place(slot.data(), base);
     let nr = u64::from(call.nr);
-    let mut batch = vec![Call { nr, args }];
+    let mut batch: Batch = smallvec![Call { nr, args }];
     batch.extend(procfs::probe(call, base));
-    let signals = waiting::probe(thread, slot);
-    batch.extend(signals);
     let before = batch.len();
     guesses.place(call.space_bytes(), slot.data(), base, &mut batch);
-    let result = run(job, thread, slot, &batch, request);
+    let result = run(job, thread, slot, batch, request);
     if result >= LOWEST_RESULT {
         guesses.made(slot, before);
-        if signals.is_some() {
-            waiting::after(job, thread, slot);
-        }
     }
     result
 }
 
 /// Executes a call, and what stands behind it. Its result.
-fn run(job: &Job, thread: &DeputyThread, slot: &mut Slot, batch: &[Call], request: u64) -> i64 {
+fn run(job: &Job, thread: &DeputyThread, slot: &mut Slot, mut batch: Batch, request: u64) -> i64 {
     thread.request.store(request, Ordering::SeqCst);
-    slot.post(batch);
+    // Last: nothing may be told that came after a signal which is not.
+    let signals = waiting::probe(thread, slot);
+    batch.extend(signals);
+    slot.post(&batch);
     if thread.interrupt.load(Ordering::SeqCst) == request {
         let tid = thread.tid;
         job.order(Order::Interrupt { tid, request });
     }
     slot.watch();
-    slot.result(0)
+    let result = slot.result(0);
+    if signals.is_some() && result >= LOWEST_RESULT {
+        waiting::after(job, thread, slot);
+    }
+    result
 }
 
 /// As `execute`, with the call's space in a mapping made for it.
@@ -524,15 +527,7 @@ fn execute_mapped(
     let args = call.place(&mut space, address);
     let nr = u64::from(call.nr);
     let result = match fill(thread, slot, address, &space) {
-        Ok(()) => {
-            let signals = waiting::probe(thread, slot);
-            let batch: Vec<Call> = [Call { nr, args }].into_iter().chain(signals).collect();
-            let result = run(job, thread, slot, &batch, request);
-            if signals.is_some() && result >= LOWEST_RESULT {
-                waiting::after(job, thread, slot);
-            }
-            result
-        }
+        Ok(()) => run(job, thread, slot, smallvec![Call { nr, args }], request),
         Err(errno) => errno,
     };
     // Unless the memory is gone, and the thread perhaps too.

@@ -18,14 +18,16 @@ pub(crate) fn are_many(nr: u32) -> bool {
 /// a flag by which it does not wait.
 pub(crate) fn wanted(nr: u32, args: &[u64; 6], done: u64, read: Read) -> Option<u64> {
     let flags = args[3] as i32;
+    let all = (args[2] & 0xffff_ffff).min(MESSAGES_MAX);
     let goes_on = match i64::from(nr) {
+        _ if done >= all => false,
         libc::SYS_sendmmsg => was_sent_whole(args[1], done, read),
         libc::SYS_recvmmsg => {
             args[4] == 0 && flags & (libc::MSG_WAITFORONE | libc::MSG_DONTWAIT) == 0
         }
         _ => false,
     };
-    goes_on.then_some((args[2] & 0xffff_ffff).min(MESSAGES_MAX))
+    goes_on.then_some(all)
 }
 
 fn was_sent_whole(array: u64, done: u64, read: Read) -> bool {

@@ -70,6 +70,8 @@ pub(crate) struct Worker {
     pub(crate) moving: Vec<i32>,
     /// The call that is about to be sent as it travels, if calls that only look may follow it.
     encoded: Vec<u8>,
+    /// The same of the one that was sent last.
+    sent: Vec<u8>,
 }
 
 /// The call of a thread that has come in the midst of it, with what is left in
@@ -113,6 +115,7 @@ impl Worker {
             shared: 0,
             moving: Vec::new(),
             encoded: Vec::new(),
+            sent: Vec::new(),
         }
     }
 
@@ -482,18 +485,15 @@ impl Worker {
             return self.lost(thread, &error);
         }
         // Once: whatever is made after it is another one.
-        let encoded = std::mem::take(&mut self.encoded);
+        std::mem::swap(&mut self.encoded, &mut self.sent);
+        self.encoded.clear();
         let mut guesses = Vec::new();
-        if encoded.is_empty() {
+        if self.sent.is_empty() {
             link.last = link.last.then_another();
         } else {
             guesses = lock(&self.host.guesses).after(link.last);
         }
-        let calls_before = thread.process.steps.fetch_add(1, Ordering::SeqCst);
-        let step = (
-            calls_before + 1,
-            thread.process.arrivals.load(Ordering::SeqCst),
-        );
+        let step = thread.process.next_step();
         loop {
             if interruptible {
                 thread.begin(link.next_request(), temporary);
@@ -505,7 +505,7 @@ impl Worker {
             }
             let sent = match guesses.is_empty() {
                 true => link.send_call(kind, &self.call),
-                false => link.send_guessing(&encoded, &guesses),
+                false => link.send_guessing(&self.sent, &guesses),
             };
             if let Err(error) = sent {
                 return self.lost(thread, &error);

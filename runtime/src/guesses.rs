@@ -25,6 +25,9 @@ pub(crate) use table::Table;
 /// between the kernel's look and its own.
 const FRESH: Duration = Duration::from_millis(4);
 
+/// What a call answers that was interrupted: EINTR, and the kernel's codes of those that are made again.
+const INTERRUPTED: [i64; 5] = [-4, -512, -513, -514, -516];
+
 /// A call, encoded as it travels: two are the same if their bytes are.
 #[derive(Debug)]
 pub(crate) struct Guess {
@@ -149,11 +152,15 @@ impl Foretold {
                 break;
             }
             let (result, data, after) = guesses::answer(rest).inspect_err(|_| self.clear())?;
+            rest = after;
+            if INTERRUPTED.contains(&result) {
+                // On a file system that waits. It is asked for when it is meant.
+                continue;
+            }
             let start = self.data.len();
             self.data.extend_from_slice(data);
             let at = start..self.data.len();
             self.answers.push((Arc::clone(guess), result, at));
-            rest = after;
         }
         match rest.is_empty() {
             true => Ok(()),

@@ -122,10 +122,8 @@ pub(crate) struct Process {
     pub(crate) captured: AtomicBool,
     /// Why it cannot go home; empty while nothing is in the way.
     pub(crate) remains: Mutex<String>,
-    /// Held by all processes that have the same memory.
-    pub(crate) memory_shared: Arc<()>,
-    /// How many calls it has sent home.
-    pub(crate) steps: AtomicU64,
+    /// How many calls home was sent by all processes that have the same memory; held by each of them.
+    pub(crate) memory_shared: Arc<AtomicU64>,
     /// Its calls since home was told last; `None`: nobody wants to know.
     pub(crate) calls: Option<Mutex<Calls>>,
     /// How far its pages are; of all processes that have the same memory.
@@ -156,7 +154,7 @@ impl Process {
         outer: i32,
         pool: Arc<Pool>,
         dispositions: Dispositions,
-        memory_shared: Arc<()>,
+        memory_shared: Arc<AtomicU64>,
         stats: bool,
     ) -> Process {
         Process {
@@ -176,7 +174,6 @@ impl Process {
             captured: AtomicBool::new(false),
             remains: Mutex::default(),
             memory_shared,
-            steps: AtomicU64::new(0),
             calls: stats.then(Mutex::default),
             pages: Arc::default(),
             ahead: Arc::default(),
@@ -188,8 +185,17 @@ impl Process {
 
     /// How far it has got.
     pub(crate) fn step(&self) -> Step {
-        let of = |count: &AtomicU64| count.load(Ordering::SeqCst);
-        (of(&self.steps), of(&self.arrivals))
+        (
+            self.memory_shared.load(Ordering::SeqCst),
+            self.arrivals.load(Ordering::SeqCst),
+        )
+    }
+
+    /// A call is about to be sent home; how far it has got then.
+    pub(crate) fn next_step(&self) -> Step {
+        // Its own number, whatever another thread sends meanwhile.
+        let calls = self.memory_shared.fetch_add(1, Ordering::SeqCst) + 1;
+        (calls, self.arrivals.load(Ordering::SeqCst))
     }
 
     /// Whether it may know what CPU time it has used, having used `spent` here.

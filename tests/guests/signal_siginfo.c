@@ -27,6 +27,29 @@ static void expect(int signal, int code, pid_t from)
     count = 0;
 }
 
+/* Queues a signal as if it came by kill or tgkill, which only the very thread that gets it may. */
+static long forge(long nr, long id, int signal, int code)
+{
+    siginfo_t info = {.si_signo = signal, .si_code = code};
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    return nr == SYS_rt_sigqueueinfo ? syscall(nr, id, signal, &info) : syscall(nr, getpid(), id, signal, &info);
+}
+
+static long first;
+
+static void *forge_to_others(void *unused)
+{
+    const int codes[] = {SI_USER, SI_TKILL};
+    for (int i = 0; i < 2; i++) {
+        FAILS(forge(SYS_rt_sigqueueinfo, getpid(), SIGUSR1, codes[i]), EPERM);
+        FAILS(forge(SYS_rt_tgsigqueueinfo, first, SIGUSR1, codes[i]), EPERM);
+        OKAY(forge(SYS_rt_tgsigqueueinfo, syscall(SYS_gettid), SIGUSR1, codes[i]));
+        expect(SIGUSR1, codes[i], getpid());
+    }
+    return unused;
+}
+
 int main(void)
 {
     pid_t self = getpid();
@@ -49,6 +72,15 @@ int main(void)
     ZERO(pthread_sigqueue(pthread_self(), SIGRTMAX - 1, (union sigval){.sival_int = -5}));
     expect(SIGRTMAX - 1, SI_QUEUE, self);
     EQUAL(got.si_value.sival_int, -5);
+
+    first = syscall(SYS_gettid);
+    OKAY(forge(SYS_rt_sigqueueinfo, self, SIGUSR1, SI_USER));
+    expect(SIGUSR1, SI_USER, self);
+    OKAY(forge(SYS_rt_tgsigqueueinfo, first, SIGUSR2, SI_TKILL));
+    expect(SIGUSR2, SI_TKILL, self);
+    pthread_t thread;
+    ZERO(pthread_create(&thread, NULL, forge_to_others, NULL));
+    ZERO(pthread_join(thread, NULL));
 
     /* Every signal can be caught but two. */
     for (int signal = 1; signal < 32; signal++) {

@@ -38,6 +38,11 @@ use crate::job::{Contents, DeputyThread, Order, Returned, lock};
 const HELD_SIGNALS: u64 =
     !(1 << (libc::SIGTTIN - 1) | 1 << (libc::SIGTTOU - 1) | 1 << (libc::SIGCONT - 1));
 
+/// Whether a deputy has this mask because we hold its signals back: from when it left home, or comes back.
+fn is_ours(mask: u64) -> bool {
+    [HELD_SIGNALS, u64::MAX].contains(&(mask | UNBLOCKABLE))
+}
+
 pub(super) const IN_A_CALL: &str = "one of its threads is in a call";
 /// Longest time that a lane may hold a slot of a process that has left its host.
 const LET_GO_MAX: Duration = Duration::from_secs(2);
@@ -189,7 +194,10 @@ impl Tracer {
                 self.is_held(pid, tid);
             }
             Signals::Release => {
-                if let Some(mask) = tracee.own_mask.take() {
+                // Another mask is that of the program that it is about to execute.
+                if let Some(mask) = tracee.own_mask.take()
+                    && is_ours(ptrace::signal_mask(tid)?)
+                {
                     ptrace::set_signal_mask(tid, mask)?;
                 }
                 let pid = tracee.pid;
@@ -273,7 +281,7 @@ impl Tracer {
 
     /// A child of a deputy begins: with its parent's mask, which may be ours.
     pub(super) fn newborn_signals(&mut self, child: i32, pid: i32) -> Result<()> {
-        if self.expected.is_empty() {
+        if self.expected.is_empty() && !is_ours(ptrace::signal_mask(child)?) {
             return Ok(());
         }
         let waiting = self.tracees.get(&child).and_then(|t| t.thread.as_ref());
@@ -288,17 +296,13 @@ impl Tracer {
         Ok(())
     }
 
-    /// A process that was to come home has executed a program instead. Its mask
+    /// A process that was to come home, or was until now, has executed a program instead. Its mask
     /// is that of the thread that did.
     pub(super) fn forget_expected(&mut self, pid: i32, former: i32) -> Result<()> {
-        if self.expected.remove(&pid).is_none() {
-            return Ok(());
-        }
+        self.expected.remove(&pid);
         let own = self.tracees.get(&former).and_then(|t| t.own_mask);
         match own {
-            Some(mask) if ptrace::signal_mask(pid)? | UNBLOCKABLE == HELD_SIGNALS => {
-                ptrace::set_signal_mask(pid, mask)
-            }
+            Some(mask) if is_ours(ptrace::signal_mask(pid)?) => ptrace::set_signal_mask(pid, mask),
             _ => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use lane::guesses::{GUESS_BYTES_MAX, GUESSES_MAX};
+use lane::guesses::GUESSES_MAX;
 
 use super::{Guess, Last};
 
@@ -11,6 +11,8 @@ use super::{Guess, Last};
 const FOLLOWERS: usize = 3;
 /// Most calls and pairs of calls of which they are; then all is forgotten and learned anew.
 const CALLS_MAX: usize = 24 * 1024;
+/// A call with a longer path is not guessed.
+const LEARNED_BYTES_MAX: usize = 512;
 /// Most guesses with one call: each costs a microsecond or two.
 const TOGETHER_MAX: usize = 16;
 const _: () = assert!(TOGETHER_MAX <= GUESSES_MAX);
@@ -46,7 +48,7 @@ impl Default for Table {
 impl Table {
     /// Call `next`, which only looks, has followed `last`.
     pub(crate) fn follows(&mut self, last: Last, next: &[u8]) {
-        if next.len() > GUESS_BYTES_MAX {
+        if next.len() > LEARNED_BYTES_MAX {
             return;
         }
         if self.followers.len() > CALLS_MAX - 3 {
@@ -178,7 +180,7 @@ mod tests {
         assert!(table.followers.len() <= CALLS_MAX);
         let newest = 3 * CALLS_MAX - 100;
         assert!(after(&mut table, &newest.to_string()).len() <= TOGETHER_MAX);
-        table.follows(last("x"), &[0; GUESS_BYTES_MAX + 1]);
+        table.follows(last("x"), &[0; LEARNED_BYTES_MAX + 1]);
         assert!(!table.followers.contains_key(&last("x").call));
     }
 

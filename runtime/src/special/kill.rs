@@ -93,7 +93,11 @@ pub(super) fn queue(
     if !is_own || thread.memory().read(details, &mut info).is_err() {
         return worker.home(thread, row, args);
     }
-    if !KNOWN.contains(&i32::from_ne_bytes([info[8], info[9], info[10], info[11]])) {
+    let code = i32::from_ne_bytes([info[8], info[9], info[10], info[11]]);
+    // As if by kill or tgkill: to oneself only, by the id of the very thread.
+    let needs_self = [SI_USER, SI_TKILL].contains(&code);
+    let target = if tid == 0 { pid } else { tid };
+    if !KNOWN.contains(&code) || needs_self && target != thread.tid {
         return worker.home(thread, row, args);
     }
     info[..4].copy_from_slice(&signal.to_ne_bytes());
