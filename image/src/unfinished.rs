@@ -62,6 +62,16 @@ pub enum Rest {
     Written(u64),
 }
 
+impl Rest {
+    /// The wait that ends first. A write is no wait.
+    fn min(self, other: Rest) -> Rest {
+        match (self, other) {
+            (Rest::Until(one), Rest::Until(other)) => Rest::Until(one.min(other)),
+            _ => self,
+        }
+    }
+}
+
 /// When a wait ends that has no end.
 pub const FOREVER: u64 = u64::MAX;
 
@@ -208,8 +218,15 @@ pub fn with_mask(tid: i32, known: Option<Unfinished>) -> io::Result<Option<Unfin
 /// The wait that thread `tid` of this node is in, if it has an end. Where the
 /// kernel does not tell when it began, it begins now.
 pub fn of_blocked(tid: i32) -> Option<Unfinished> {
-    let text = sys::proc_text::read(format!("/proc/{tid}/syscall")).ok()?;
-    let mut words = text.split_whitespace();
+    let call = || sys::proc_text::read(format!("/proc/{tid}/syscall")).ok();
+    let before = call()?;
+    let wait = of_blocked_in(tid, &before)?;
+    // Else what was read was not that call's.
+    (call()? == before).then_some(wait)
+}
+
+fn of_blocked_in(tid: i32, call: &str) -> Option<Unfinished> {
+    let mut words = call.split_whitespace();
     let nr: u32 = words.next()?.parse().ok()?;
     if !is_limited(nr) {
         return None;
@@ -433,14 +450,26 @@ pub(crate) fn is_about_to_call(regs: &Registers, nr: u32) -> bool {
     }
 }
 
-/// The wait that stopped thread `tid` of this node is to go on with as the kernel alone could, if nobody has seen it
-/// wait: it has just begun. So it goes on from its arguments, and shows which call it is when it stops again.
-pub fn just_begun(tid: i32) -> Option<Unfinished> {
+/// What is left of the call that stopped thread `tid` of this node was interrupted in, of which `known` was seen
+/// while it ran. What its arguments say is the longest that may be left; so the wait goes on with that if the
+/// thread has begun it unseen, or another one than was seen.
+pub fn at_most(tid: i32, known: Option<Unfinished>) -> Option<Unfinished> {
     // Fails if it has ended.
-    let regs = ptrace::registers(tid).ok()?;
-    let nr = u32::try_from(regs.orig_rax).ok()?;
-    let is_known_to_kernel = regs.rax as i64 == ERESTART_RESTARTBLOCK;
-    is_known_to_kernel.then(|| of_call(tid, nr, &arguments(&regs), now_ns()))?
+    let longest = ptrace::registers(tid).ok().and_then(|regs| {
+        let nr = u32::try_from(regs.orig_rax).ok()?;
+        let is_known = known.is_some_and(|known| known.nr == nr);
+        // Of others the kernel keeps nothing: it makes them again from their arguments.
+        let is_wait = is_known || regs.rax as i64 == ERESTART_RESTARTBLOCK;
+        is_wait.then(|| of_call(tid, nr, &arguments(&regs), now_ns()))?
+    });
+    match (known, longest) {
+        (Some(seen), Some(longest)) if seen.nr == longest.nr => Some(Unfinished {
+            rest: seen.rest.min(longest.rest),
+            ..seen
+        }),
+        (None, longest) => longest,
+        (seen, _) => seen,
+    }
 }
 
 /// Whether stopped thread `tid` of this node is about to make that call, or to make it again.

@@ -161,7 +161,7 @@ impl Tracer {
         }
         let known = unfinished.or(departing.unfinished.get(&tid).copied());
         let unfinished = self.shortenings.interrupted(tid)?.or(known);
-        let unfinished = unfinished.or_else(|| unfinished::just_begun(tid));
+        let unfinished = unfinished::at_most(tid, unfinished);
         let unfinished = unfinished::with_mask(tid, unfinished)?;
         departing.held.insert(tid);
         departing

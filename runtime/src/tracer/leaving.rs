@@ -255,7 +255,7 @@ impl Tracer {
             .or(arrived)
             .or(leaving.waits.remove(&outer));
         let unfinished = self.shortenings.interrupted(outer)?.or(known);
-        let unfinished = unfinished.or_else(|| unfinished::just_begun(outer));
+        let unfinished = unfinished::at_most(outer, unfinished);
         let unfinished = unfinished::with_mask(outer, unfinished)?;
         leaving.held.insert(outer, unfinished);
         self.leave_if_still(pid);
