@@ -184,9 +184,39 @@ fn look_into_threads(
         let own = own.into_iter().map(|info| PendingSignal { tid, info });
         image.pending.extend(own);
     }
-    let all = ptrace::pending_signals(pid, true).map_err(step("read the waiting signals"))?;
-    let all = all.into_iter().map(|info| PendingSignal { tid: 0, info });
-    image.pending.extend(all);
+    add_signals_of_all(image, pid, loan)
+}
+
+/// Signals that wait for the whole process, and what its timers and limits of CPU time have left when they do:
+/// that runs out while the threads are asked, too, and then is either a signal or left over, never both.
+fn add_signals_of_all(image: &mut Image, pid: i32, loan: Loan) -> Result<(), ImageError> {
+    /// One whose interval is shorter than this takes runs out each time.
+    const TRIES: u32 = 16;
+    let step = |doing| ImageError::step(doing, pid);
+    for last in (0..TRIES).rev() {
+        let all = ptrace::pending_signals(pid, true).map_err(step("read the waiting signals"))?;
+        let limits = crate::limits::of(pid).map_err(step("read the limits"))?;
+        let timers = match image.cpu_timers.are_armed() {
+            true => {
+                let mut leader = Injector::begin(pid, loan).map_err(step("take over a thread"))?;
+                let asked = CpuTimers::ask(&mut leader);
+                let asked = asked.map_err(leader.step("ask for timers"));
+                if let Err(ended @ ImageError::Ended { .. }) = asked {
+                    return Err(ended);
+                }
+                leader.end_keeping_signals(pid)?;
+                asked?
+            }
+            false => image.cpu_timers,
+        };
+        let is_same = limits == image.limits && !timers.have_run_out_since(&image.cpu_timers);
+        (image.limits, image.cpu_timers) = (limits, timers);
+        if is_same || last == 0 {
+            let all = all.into_iter().map(|info| PendingSignal { tid: 0, info });
+            image.pending.extend(all);
+            break;
+        }
+    }
     Ok(())
 }
 

@@ -75,7 +75,7 @@ static void look(const char *by, void (*tell)(int))
         EQUAL(readlink("link", target, sizeof target), 6);
         tell(round);
         if (is_there("changing") != (round % 2 == 0))
-            guest_failed(__FILE_NAME__, __LINE__, "round %d, changed by %s: not seen", round, by);
+            guest_failed(__FILE_NAME__, __LINE__, "round %d, changed by %s: not seen (%d signals)", round, by, (int)signals);
         EQUAL(access("changing", F_OK), round % 2 == 0 ? 0 : -1);
     }
 }
