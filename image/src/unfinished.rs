@@ -6,22 +6,18 @@
 //! rest, and so does a call for many messages. What the call was given is replaced for that, and put back when it has
 //! returned, so that neither registers nor memory of the program show it.
 
-use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use sys::ptrace::{self, Registers};
 use sys::vm;
 
 use crate::capture::from_words;
-use crate::cut::was_cut;
 use crate::messages;
 use crate::schema::Thread;
-use crate::socket_limit::{Direction, Limited, Socket};
+use crate::socket_limit::Direction;
 use crate::vectors::{Read, Vectors};
 
 /// A call under way.
@@ -64,7 +60,7 @@ pub enum Rest {
 
 impl Rest {
     /// The wait that ends first. A write is no wait.
-    fn min(self, other: Rest) -> Rest {
+    pub(crate) fn min(self, other: Rest) -> Rest {
         match (self, other) {
             (Rest::Until(one), Rest::Until(other)) => Rest::Until(one.min(other)),
             _ => self,
@@ -110,9 +106,9 @@ const CALLS: &[(i64, usize, Form)] = &[
 const SCRATCH_BELOW: u64 = 1024;
 
 /// The kernel's restart codes.
-const ERESTART_RESTARTBLOCK: i64 = -516;
+pub(crate) const ERESTART_RESTARTBLOCK: i64 = -516;
 const ERESTARTNOHAND: i64 = -514;
-const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
+pub(crate) const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
 
 fn form(nr: u32, args: &[u64; 6]) -> Option<(usize, Form)> {
     const FUTEX_COMMAND: u64 = 0x7f;
@@ -123,6 +119,11 @@ fn form(nr: u32, args: &[u64; 6]) -> Option<(usize, Form)> {
         _ => true,
     };
     is_relative.then_some((*at, *form))
+}
+
+/// Whether a call with these arguments waits for a time that they say.
+pub(crate) fn says_how_long(nr: u32, args: &[u64; 6]) -> bool {
+    form(nr, args).is_some()
 }
 
 /// Whether the call may wait for a time that it is told.
@@ -215,47 +216,13 @@ pub fn with_mask(tid: i32, known: Option<Unfinished>) -> io::Result<Option<Unfin
     Ok(Some(unfinished))
 }
 
-/// The wait that thread `tid` of this node is in, if it has an end. Where the
-/// kernel does not tell when it began, it begins now.
-pub fn of_blocked(tid: i32) -> Option<Unfinished> {
-    let call = || sys::proc_text::read(format!("/proc/{tid}/syscall")).ok();
-    let before = call()?;
-    let wait = of_blocked_in(tid, &before)?;
-    // Else what was read was not that call's.
-    (call()? == before).then_some(wait)
-}
-
-fn of_blocked_in(tid: i32, call: &str) -> Option<Unfinished> {
-    let mut words = call.split_whitespace();
-    let nr: u32 = words.next()?.parse().ok()?;
-    if !is_limited(nr) {
-        return None;
-    }
-    let mut args = [0; 6];
-    for arg in &mut args {
-        *arg = hexadecimal(words.next()?)?;
-    }
-    let since_ns = || {
-        // In this order: to find out may take a while, and rather too late than too early.
-        let waited_ns = waited_ns(tid).unwrap_or(0);
-        now_ns().saturating_sub(waited_ns)
-    };
-    if form(nr, &args).is_some()
-        && let Some(wait) = of_call(tid, nr, &args, since_ns())
-    {
-        return Some(wait);
-    }
-    let limit = Socket::of(tid, nr, args[0])?.limit()?;
-    of_socket(nr, limit, since_ns())
-}
-
 /// The wait of a call that began at `since_ns` on a socket with this limit.
 pub fn of_socket(nr: u32, limit: Duration, since_ns: u64) -> Option<Unfinished> {
     let deadline_ns = since_ns.checked_add(limit.as_nanos().try_into().ok()?)?;
     Some(Unfinished::new(nr, Rest::Until(deadline_ns)))
 }
 
-fn hexadecimal(word: &str) -> Option<u64> {
+pub(crate) fn hexadecimal(word: &str) -> Option<u64> {
     u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()
 }
 
@@ -263,44 +230,6 @@ fn hexadecimal(word: &str) -> Option<u64> {
 pub fn stack_pointer(tid: i32) -> Option<u64> {
     let text = sys::proc_text::read(format!("/proc/{tid}/syscall")).ok()?;
     hexadecimal(text.split_whitespace().nth(7)?)
-}
-
-/// How long a sleeping thread has not run: by the scheduler's clock, which both
-/// threads' entries in `/proc/TID/sched` show. Each processor has a clock of its
-/// own, so it is read where that thread has run.
-fn waited_ns(tid: i32) -> Option<u64> {
-    let last_run_ns = |whose: &str| {
-        let text = sys::proc_text::read(format!("/proc/{whose}/sched")).ok()?;
-        let line = text
-            .lines()
-            .find(|line| line.starts_with("se.exec_start"))?;
-        let (milliseconds, rest) = line.rsplit_once(':')?.1.trim().split_once('.')?;
-        let milliseconds: u64 = milliseconds.parse().ok()?;
-        Some(milliseconds * 1_000_000 + rest.parse::<u64>().ok()?)
-    };
-    let processor = processor_of(tid)?;
-    let ourselves = Pid::from_raw(0);
-    let own = sched_getaffinity(ourselves).ok()?;
-    let mut there = CpuSet::new();
-    there.set(processor).ok()?;
-    sched_setaffinity(ourselves, &there).ok()?;
-    // The scheduler notes its own time when it is entered.
-    std::thread::yield_now();
-    let (now, then) = (last_run_ns("thread-self"), last_run_ns(&tid.to_string()));
-    // Can fail only if the processor is being taken away.
-    let _ = sched_setaffinity(ourselves, &own);
-    if processor_of(tid)? != processor {
-        // It has woken up.
-        return None;
-    }
-    now?.checked_sub(then?)
-}
-
-/// Processor on which thread `tid` runs or has run last: field 39 of its stat.
-fn processor_of(tid: i32) -> Option<usize> {
-    let stat = sys::proc_text::read(format!("/proc/{tid}/stat")).ok()?;
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_whitespace().nth(36)?.parse().ok()
 }
 
 /// Whether the call writes the bytes at its second argument, as many as its
@@ -431,11 +360,11 @@ pub fn shorten(
     })
 }
 
-fn arguments(regs: &Registers) -> [u64; 6] {
+pub(crate) fn arguments(regs: &Registers) -> [u64; 6] {
     [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9]
 }
 
-fn set_arguments(regs: &mut Registers, args: &[u64; 6]) {
+pub(crate) fn set_arguments(regs: &mut Registers, args: &[u64; 6]) {
     [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = *args;
 }
 
@@ -450,28 +379,6 @@ pub(crate) fn is_about_to_call(regs: &Registers, nr: u32) -> bool {
     }
 }
 
-/// What is left of the call that stopped thread `tid` of this node was interrupted in, of which `known` was seen
-/// while it ran. What its arguments say is the longest that may be left; so the wait goes on with that if the
-/// thread has begun it unseen, or another one than was seen.
-pub fn at_most(tid: i32, known: Option<Unfinished>) -> Option<Unfinished> {
-    // Fails if it has ended.
-    let longest = ptrace::registers(tid).ok().and_then(|regs| {
-        let nr = u32::try_from(regs.orig_rax).ok()?;
-        let is_known = known.is_some_and(|known| known.nr == nr);
-        // Of others the kernel keeps nothing: it makes them again from their arguments.
-        let is_wait = is_known || regs.rax as i64 == ERESTART_RESTARTBLOCK;
-        is_wait.then(|| of_call(tid, nr, &arguments(&regs), now_ns()))?
-    });
-    match (known, longest) {
-        (Some(seen), Some(longest)) if seen.nr == longest.nr => Some(Unfinished {
-            rest: seen.rest.min(longest.rest),
-            ..seen
-        }),
-        (None, longest) => longest,
-        (seen, _) => seen,
-    }
-}
-
 /// Whether stopped thread `tid` of this node is about to make that call, or to make it again.
 pub fn is_next(tid: i32, unfinished: &Unfinished) -> bool {
     // Fails if it has ended.
@@ -480,7 +387,7 @@ pub fn is_next(tid: i32, unfinished: &Unfinished) -> bool {
 
 /// A thread with these registers, which is about to make a call, is made to
 /// return from it.
-fn return_from_call(regs: &mut Registers, result: u64) {
+pub(crate) fn return_from_call(regs: &mut Registers, result: u64) {
     const SYSCALL_BYTES: u64 = 2;
     if (regs.orig_rax as i64) < 0 {
         regs.rip = regs.rip.wrapping_add(SYSCALL_BYTES);
@@ -491,7 +398,7 @@ fn return_from_call(regs: &mut Registers, result: u64) {
 
 /// A call that is made again is made from its arguments: by `restart_syscall(2)` it would not show
 /// which one it is when it is interrupted once more.
-fn from_its_arguments(regs: &mut Registers) {
+pub(crate) fn from_its_arguments(regs: &mut Registers) {
     if regs.rax as i64 == ERESTART_RESTARTBLOCK {
         regs.rax = ERESTARTNOHAND as u64;
     }
@@ -530,243 +437,15 @@ pub fn will_call(thread: &Thread, nr: i64) -> bool {
     u32::try_from(nr).is_ok_and(|nr| is_about_to_call(&from_words(&thread.registers), nr))
 }
 
-const ERESTARTNOINTR: i64 = -513;
+pub(crate) const ERESTARTNOINTR: i64 = -513;
 
 /// Whether a thread with these registers was interrupted in a write of which a
 /// part is written: then it is made to stand before the call again.
-fn stand_before_write(tid: i32, regs: &mut Registers) -> Option<Unfinished> {
+pub(crate) fn stand_before_write(tid: i32, regs: &mut Registers) -> Option<Unfinished> {
     let nr = u32::try_from(regs.orig_rax).ok()?;
     let unfinished = of_write(nr, &arguments(regs), regs.rax as i64, &memory_of(tid))?;
     regs.rax = ERESTARTNOINTR as u64;
     Some(unfinished)
-}
-
-/// For a call that waits as long as its socket says: the socket with what is left.
-fn limit_socket(tid: i32, unfinished: &Unfinished, args: &[u64; 6]) -> Option<Limited> {
-    let Rest::Until(deadline_ns) = unfinished.rest else {
-        return None;
-    };
-    if deadline_ns == FOREVER {
-        return None;
-    }
-    if form(unfinished.nr, args).is_some() {
-        return None;
-    }
-    let socket = Socket::of(tid, unfinished.nr, args[0])?;
-    let left = Duration::from_nanos(deadline_ns.saturating_sub(now_ns()));
-    Limited::to(socket, left)
-}
-
-/// Whether the call that a thread has stopped in by our interruption would not have come back yet.
-fn is_ended_by_us(tid: i32, regs: &Registers) -> bool {
-    let (nr, result) = (regs.orig_rax as i64, regs.rax as i64);
-    // Some calls end for a mere interruption. No handler has run, else the thread would stand at it.
-    let is_interrupted = nr >= 0 && result == -i64::from(libc::EINTR);
-    is_interrupted || was_cut(tid, nr, &arguments(regs), result)
-}
-
-/// A call that is made as it was.
-fn whole(args: [u64; 6]) -> Shortened {
-    Shortened {
-        args,
-        memory: None,
-        done: 0,
-    }
-}
-
-/// Traced threads that make an interrupted call again, in shortened form.
-pub struct Shortenings {
-    running: HashMap<i32, Running>,
-    /// Whether a call is made here, or waits here for its result only: then it
-    /// is shortened elsewhere, where its mask is minded too, and the thread
-    /// blocks all signals until it returns.
-    is_made_here: fn(u32) -> bool,
-}
-
-struct Running {
-    unfinished: Unfinished,
-    /// The rest of the wait is the limit of its socket.
-    limited: Option<Limited>,
-    /// Arguments that the program gave.
-    own: [u64; 6],
-    /// Signals that the program blocks, while all are blocked since the call with
-    /// a mask of its own has not begun.
-    mask: Option<u64>,
-    /// Done before.
-    done: u64,
-    /// In the call, as far as its stops have told.
-    inside: bool,
-}
-
-impl Shortenings {
-    /// Of a node on which these calls are executed.
-    pub fn new(is_made_here: fn(u32) -> bool) -> Shortenings {
-        Shortenings {
-            running: HashMap::new(),
-            is_made_here,
-        }
-    }
-
-    /// Lets stopped thread `tid` run on, which is about to make the rest of
-    /// this call, if there is one.
-    pub fn resume(&mut self, tid: i32, unfinished: Option<Unfinished>) -> io::Result<()> {
-        let Some(unfinished) = unfinished else {
-            return ptrace::resume(tid, 0);
-        };
-        let mut regs = ptrace::registers(tid)?;
-        let own = arguments(&regs);
-        let is_here = (self.is_made_here)(unfinished.nr);
-        let is_changed = is_here || unfinished.mask.is_some();
-        if !is_changed || !is_about_to_call(&regs, unfinished.nr) {
-            return ptrace::resume(tid, 0);
-        }
-        let limited = limit_socket(tid, &unfinished, &own).filter(|_| is_here);
-        let shortened = match unfinished.rest {
-            _ if limited.is_some() || !is_here => Some(whole(own)),
-            Rest::Until(FOREVER) => Some(whole(own)),
-            _ => shorten(&unfinished, &own, regs.rsp, now_ns(), &memory_of(tid)),
-        };
-        let Some(shortened) = shortened.filter(|shortened| shortened.put(tid)) else {
-            if let Rest::Written(done) = unfinished.rest {
-                return_from_call(&mut regs, done);
-                ptrace::set_registers(tid, &regs)?;
-            }
-            return ptrace::resume(tid, 0);
-        };
-        set_arguments(&mut regs, &shortened.args);
-        from_its_arguments(&mut regs);
-        ptrace::set_registers(tid, &regs)?;
-        let mut mask = None;
-        if unfinished.mask.is_some() {
-            mask = Some(ptrace::signal_mask(tid)?);
-            // Whatever comes now has come in the call.
-            ptrace::set_signal_mask(tid, u64::MAX)?;
-        }
-        let running = Running {
-            unfinished,
-            limited,
-            own,
-            mask,
-            done: shortened.done,
-            inside: false,
-        };
-        self.running.insert(tid, running);
-        ptrace::resume_to_call_end(tid)
-    }
-
-    /// Lets a thread run on that was stopped for something else.
-    pub fn go_on(&self, tid: i32) -> io::Result<()> {
-        match self.running.contains_key(&tid) {
-            true => ptrace::resume_to_call_end(tid),
-            false => ptrace::resume(tid, 0),
-        }
-    }
-
-    /// Thread `tid` has stopped by SIGTRAP. Returns whether that was for its
-    /// shortened call: then it runs again.
-    pub fn stopped(&mut self, tid: i32) -> io::Result<bool> {
-        let info = ptrace::signal_info(tid)?;
-        let code = i32::from_ne_bytes([info[8], info[9], info[10], info[11]]);
-        if code != libc::SIGTRAP {
-            return Ok(false);
-        }
-        let Some(running) = self.running.get_mut(&tid) else {
-            // A step of a call that is not shortened any more; no signal has this code.
-            ptrace::resume(tid, 0)?;
-            return Ok(true);
-        };
-        if !std::mem::replace(&mut running.inside, true) {
-            if (self.is_made_here)(running.unfinished.nr)
-                && let Some(mask) = running.mask.take()
-            {
-                // From here on it is the call that blocks signals.
-                ptrace::set_signal_mask(tid, mask)?;
-            }
-            ptrace::resume_to_call_end(tid)?;
-            return Ok(true);
-        }
-        let mut regs = ptrace::registers(tid)?;
-        if RESTARTS.contains(&(regs.rax as i64)) {
-            // Interrupted: it is made once more, or a stop that is due tells.
-            running.inside = false;
-            if regs.rax as i64 == ERESTART_RESTARTBLOCK {
-                let (rest, own) = (&running.unfinished, running.own);
-                let shortened = match rest.rest {
-                    _ if running.limited.is_some() => Some(whole(own)),
-                    Rest::Until(FOREVER) => Some(whole(own)),
-                    _ => shorten(rest, &own, regs.rsp, now_ns(), &memory_of(tid)),
-                };
-                if let Some(shortened) = shortened.filter(|shortened| shortened.put(tid)) {
-                    set_arguments(&mut regs, &shortened.args);
-                    from_its_arguments(&mut regs);
-                    ptrace::set_registers(tid, &regs)?;
-                }
-            }
-            ptrace::resume_to_call_end(tid)?;
-            return Ok(true);
-        }
-        self.end(tid)?;
-        ptrace::resume(tid, 0)?;
-        Ok(true)
-    }
-
-    /// Gives a stopped thread its own arguments back: the call has returned, or
-    /// was interrupted; then what is left of it is returned.
-    pub fn end(&mut self, tid: i32) -> io::Result<Option<Unfinished>> {
-        let Some(running) = self.running.remove(&tid) else {
-            return Ok(None);
-        };
-        drop(running.limited);
-        if let Some(mask) = running.mask {
-            ptrace::set_signal_mask(tid, mask)?;
-        }
-        let mut regs = ptrace::registers(tid)?;
-        set_arguments(&mut regs, &running.own);
-        let is_over = running.inside && !RESTARTS.contains(&(regs.rax as i64));
-        if is_over {
-            regs.rax = Shortened::whole(running.done, regs.rax as i64) as u64;
-        }
-        ptrace::set_registers(tid, &regs)?;
-        Ok((!is_over).then_some(running.unfinished))
-    }
-
-    /// A thread is about to receive a signal, which ends a write of which a part
-    /// is written.
-    pub fn signalled(&mut self, tid: i32) -> io::Result<()> {
-        if let Some(Unfinished {
-            rest: Rest::Written(done),
-            ..
-        }) = self.end(tid)?
-        {
-            let mut regs = ptrace::registers(tid)?;
-            regs.rax = done;
-            regs.orig_rax = u64::MAX;
-            ptrace::set_registers(tid, &regs)?;
-        }
-        Ok(())
-    }
-
-    /// What is left of the call that a thread stopped in by our interruption,
-    /// as far as registers tell. It stands before the call then.
-    pub fn interrupted(&mut self, tid: i32) -> io::Result<Option<Unfinished>> {
-        let mut unfinished = self.end(tid)?;
-        let mut regs = ptrace::registers(tid)?;
-        if let Some(write) = stand_before_write(tid, &mut regs) {
-            ptrace::set_registers(tid, &regs)?;
-            unfinished = Some(write);
-        } else if is_ended_by_us(tid, &regs) {
-            regs.rax = ERESTARTNOINTR as u64;
-            ptrace::set_registers(tid, &regs)?;
-        } else {
-            keep_endless(tid)?;
-        }
-        Ok(unfinished)
-    }
-
-    /// The thread is gone.
-    pub fn forget(&mut self, tid: i32) {
-        self.running.remove(&tid);
-    }
 }
 
 #[cfg(test)]
@@ -808,28 +487,5 @@ mod tests {
         assert_eq!(Shortened::whole(rest.done, 70), 100);
         assert_eq!(Shortened::whole(rest.done, -11), 30);
         assert_eq!(Shortened::whole(0, -11), -11);
-    }
-
-    #[test]
-    fn a_sleeping_thread_shows_its_wait() {
-        let (tell, told) = std::sync::mpsc::channel();
-        let sleeper = std::thread::spawn(move || {
-            let tid = nix::unistd::gettid().as_raw();
-            tell.send((tid, now_ns())).expect("a listener");
-            std::thread::sleep(Duration::from_millis(300));
-        });
-        let (tid, began_ns) = told.recv().expect("a thread id");
-        std::thread::sleep(Duration::from_millis(100));
-        // Rust sleeps until a point in time where it can: then nothing is left to reckon.
-        if let Some(Unfinished {
-            rest: Rest::Until(deadline_ns),
-            ..
-        }) = of_blocked(tid)
-        {
-            let end_ns = began_ns + 300_000_000;
-            let error = deadline_ns.abs_diff(end_ns);
-            assert!(error < 100_000_000, "{error} ns off");
-        }
-        sleeper.join().expect("a sleeper");
     }
 }

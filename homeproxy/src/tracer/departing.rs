@@ -19,6 +19,7 @@ use image::capture::{self, StoppedThread, Surroundings, Unidentified};
 use image::deputy::{self, Standing, Stood};
 use image::files::device_of;
 use image::maps::{self, Line};
+use image::seen::{self, Seen};
 use image::unfinished::{self, Unfinished};
 use image::{Image, ImageError};
 use lane::control::ToHost;
@@ -43,7 +44,9 @@ const STILL_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct Departing {
     /// Threads that stand still.
     held: HashSet<i32>,
-    /// Calls that threads were in.
+    /// Waits of threads as they were told to stop.
+    waits: HashMap<i32, Seen>,
+    /// Calls that those that stand still were in.
     unfinished: HashMap<i32, Unfinished>,
     /// When they were told to stop.
     since: Instant,
@@ -111,10 +114,11 @@ impl Tracer {
             return;
         }
         let threads = self.threads_of(pid);
-        let wait = |tid: &i32| Some((*tid, unfinished::of_blocked(*tid)?));
+        let wait = |tid: &i32| Some((*tid, seen::of_blocked(*tid)?));
         let departing = Departing {
             held: HashSet::new(),
-            unfinished: threads.iter().filter_map(wait).collect(),
+            waits: threads.iter().filter_map(wait).collect(),
+            unfinished: HashMap::new(),
             since: Instant::now(),
             goal,
         };
@@ -156,12 +160,12 @@ impl Tracer {
         let mask = unfinished::with_mask(tid, unfinished)?.and_then(|wait| wait.mask);
         if waiting::has_due_signal(tid, mask) {
             // A call that it interrupts must see it here; what it waits in next is another one.
-            departing.unfinished.remove(&tid);
+            departing.waits.remove(&tid);
             return Ok(false);
         }
-        let known = unfinished.or(departing.unfinished.get(&tid).copied());
-        let unfinished = self.shortenings.interrupted(tid)?.or(known);
-        let unfinished = unfinished::at_most(tid, unfinished);
+        let seen = departing.waits.remove(&tid);
+        let known = self.shortenings.interrupted(tid)?.or(unfinished);
+        let unfinished = known.or_else(|| seen::of_stopped(tid, seen));
         let unfinished = unfinished::with_mask(tid, unfinished)?;
         departing.held.insert(tid);
         departing

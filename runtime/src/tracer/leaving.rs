@@ -23,6 +23,7 @@ use image::maps;
 use image::peak;
 use image::postcopy::hot::split_later;
 use image::schema::PageRun;
+use image::seen::{self, Seen};
 use image::unfinished::{self, Unfinished};
 use image::{Image, ImageError};
 use lane::LaneError;
@@ -50,7 +51,7 @@ pub(super) struct Leaving {
     /// Threads that stand still, and the calls they were in.
     held: HashMap<i32, Option<Unfinished>>,
     /// Waits of threads as they were told to stop.
-    waits: HashMap<i32, Unfinished>,
+    waits: HashMap<i32, Seen>,
     /// It has been captured, and home decides.
     sent: bool,
     /// It asked for it: what is in its way now is there for good.
@@ -155,8 +156,7 @@ impl Tracer {
         let parked = std::mem::take(&mut leaving.parked);
         let asked = std::mem::take(&mut leaving.asked);
         let threads = self.host.threads_of(pid);
-        let wait =
-            |thread: &Arc<Thread>| Some((thread.outer, unfinished::of_blocked(thread.outer)?));
+        let wait = |thread: &Arc<Thread>| Some((thread.outer, seen::of_blocked(thread.outer)?));
         leaving.waits = threads.iter().filter_map(wait).collect();
         for thread in &threads {
             self.remind(thread.outer);
@@ -252,10 +252,10 @@ impl Tracer {
         let known = unfinished
             .filter(|_| own.is_none())
             .or(interrupted)
-            .or(arrived)
-            .or(leaving.waits.remove(&outer));
-        let unfinished = self.shortenings.interrupted(outer)?.or(known);
-        let unfinished = unfinished::at_most(outer, unfinished);
+            .or(arrived);
+        let seen = leaving.waits.remove(&outer);
+        let known = self.shortenings.interrupted(outer)?.or(known);
+        let unfinished = known.or_else(|| seen::of_stopped(outer, seen));
         let unfinished = unfinished::with_mask(outer, unfinished)?;
         leaving.held.insert(outer, unfinished);
         self.leave_if_still(pid);
