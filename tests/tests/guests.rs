@@ -90,12 +90,12 @@ guests! {
         signal_fault signal_fd signal_group
         signal_handler signal_mask signal_restart signal_siginfo signal_stack signal_storm
         socket_tcp socket_timeout socket_udp socket_unix spawn stack_growth static_libc static_pie static_raw stopped_waits
-        threads_cancel threads_end threads_fork threads_ids threads_io threads_sync tty vfork_exec
+        threads_cancel threads_end threads_fork threads_ids threads_io threads_sync timer_overrun tty vfork_exec
         write_terminal write_vectors;
     needs_home:
         namespaces own_filter rows_at_home rows_ioctl_home rows_network_home sealed shared_memory shared_reading mmap_changes;
     sees_moves:
-        ahead_written clocks poll_select rows_other_memory signal_timers timer_overrun;
+        ahead_written clocks poll_select rows_other_memory signal_timers;
     gap:
         ;
     seen_traced:
