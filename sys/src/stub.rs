@@ -94,8 +94,8 @@ pub fn has_executed_nothing(offset: u64, [slot, next, served]: [u64; 3], request
     }
     let start = &raw const homenode_stub as usize;
     let batch = (&raw const homenode_stub_next as usize - start) as u64;
-    // Up to there `rbx` is of the batch before.
-    offset <= batch || offset < calling_offset() && next == slot + CALLS as u64
+    // Before that `rbx` is of the batch before; there it is also behind each call.
+    offset < batch || offset < calling_offset() && next == slot + CALLS as u64
 }
 
 /// Address at which [`init_program`] is loaded.
@@ -154,4 +154,28 @@ pub fn init_program(fd: u32, bytes: u64, addresses: &[u64], first_slot: u64) -> 
     elf.extend(4096u64.to_le_bytes());
     elf.extend(text);
     elf
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_begun_when_its_first_call_is_made() {
+        let (slot, request) = (0x1000, 7);
+        let start = &raw const homenode_stub as usize;
+        let batch = (&raw const homenode_stub_next as usize - start) as u64;
+        let first = slot + CALLS as u64;
+        let nothing =
+            |offset, next, served| has_executed_nothing(offset, [slot, next, served], request);
+        // Waits, or has just seen it; `rbx` is what the batch before has left.
+        assert!(nothing(batch, first + 64, 6));
+        assert!(nothing(batch - 1, first + 64, 7));
+        // Before the first call, and behind it.
+        assert!(nothing(batch, first, 7));
+        assert!(nothing(calling_offset() - 2, first, 7));
+        assert!(!nothing(batch, first + 64, 7));
+        assert!(!nothing(calling_offset() - 2, first + 64, 7));
+        assert!(!nothing(calling_offset(), first, 7));
+    }
 }
