@@ -12,6 +12,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use image::postcopy::hot::split_later;
 use image::postcopy::parcel::CONTENT_BYTES_MAX;
@@ -24,8 +25,8 @@ use crate::arriving::Offer;
 use crate::hosts::Host;
 use crate::job::{Captured, Contents, Deputy, Job};
 
-/// Sends the image of `deputy`, as an answer to `frame`: the image, then the
-/// pages that come with it, each after its length. `later`: others may follow.
+/// Sends the image of `deputy`, as an answer to `frame`: the number of the last signal of which its host was
+/// told, then the image, then the pages that come with it, each after its length. `later`: others may follow.
 pub(crate) fn send_image(
     job: &Job,
     deputy: &Deputy,
@@ -43,6 +44,10 @@ pub(crate) fn send_image(
     let page_bytes = image.page_bytes();
     job.journal
         .shipped(deputy.pid, encoded.len() as u64 + page_bytes);
+    // That host makes no body before it has heard of what waits for it.
+    let signals = deputy.signals.load(Ordering::SeqCst);
+    sender.begin().extend_from_slice(&signals.to_le_bytes());
+    sender.send(Kind::ImagePart, frame.lease_epoch, frame.request)?;
     send_parts(&encoded, frame, sender)?;
     if let Contents::Bytes(pages) = &captured.contents {
         return send_parts(pages, frame, sender);

@@ -42,6 +42,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A program to run, fetched from home.
 pub(crate) struct Arrival {
+    /// The last signal that home has sent for it.
+    pub(crate) signals: u64,
     pub(crate) image: Image,
     pub(crate) pages: Vec<u8>,
     pub(crate) files: Vec<Arc<File>>,
@@ -226,7 +228,7 @@ impl Host {
 
     /// Fetches the image of the process that `link` is bound to, and its files.
     pub(crate) fn arrival(&self, mut link: Link) -> Result<Arrival, LaneError> {
-        let (image, pages) = link.fetch_image(self.userfaults.is_some())?;
+        let (signals, image, pages) = link.fetch_image(self.userfaults.is_some())?;
         let files = image
             .files
             .iter()
@@ -237,6 +239,7 @@ impl Host {
             links.push(self.link(thread.tid)?);
         }
         Ok(Arrival {
+            signals,
             image,
             pages,
             files,

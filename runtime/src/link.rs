@@ -224,30 +224,35 @@ impl Link {
         })
     }
 
-    /// The image of the bound process and the contents of its pages. `later`:
-    /// some may come when it runs already.
-    pub(crate) fn fetch_image(&mut self, later: bool) -> Result<(Image, Vec<u8>), LaneError> {
+    /// The number of the last signal that home has sent for the bound process, its image and the contents
+    /// of its pages. `later`: some may come when it runs already.
+    pub(crate) fn fetch_image(&mut self, later: bool) -> Result<(u64, Image, Vec<u8>), LaneError> {
         self.begin_request();
         let mut sender = lock(&self.sender);
         sender.begin().push(u8::from(later));
         sender.send(Kind::FetchImage, EPOCH, self.request)?;
         drop(sender);
+        let signals = self.receive_number()?;
         let encoded = self.receive_parts(IMAGE_BYTES_MAX as u64)?;
         let image = Image::decode(&encoded).map_err(|_| LaneError::Refused("a malformed image"))?;
         let pages = self.receive_parts(image.page_bytes())?;
-        Ok((image, pages))
+        Ok((signals, image, pages))
+    }
+
+    /// A number that is part of an image.
+    fn receive_number(&mut self) -> Result<u64, LaneError> {
+        let frame = self.receive()?;
+        let number = match frame.kind {
+            Kind::ImagePart => frame.payload.first_chunk::<8>(),
+            _ => None,
+        };
+        let number = number.ok_or(LaneError::Refused("no image to fetch"))?;
+        Ok(u64::from_le_bytes(*number))
     }
 
     /// A length, then that many bytes in parts.
     fn receive_parts(&mut self, bytes_max: u64) -> Result<Vec<u8>, LaneError> {
-        let frame = self.receive()?;
-        if frame.kind != Kind::ImagePart {
-            return Err(LaneError::Refused("no image to fetch"));
-        }
-        let length = frame
-            .payload
-            .first_chunk::<8>()
-            .map_or(u64::MAX, |b| u64::from_le_bytes(*b));
+        let length = self.receive_number()?;
         if length > bytes_max {
             return Err(LaneError::Refused("an image larger than allowed"));
         }

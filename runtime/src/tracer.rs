@@ -51,6 +51,10 @@ pub(crate) struct Tracer {
     early: HashSet<i32>,
     /// Programs to run once the old body of the same pid has ended.
     arrivals: HashMap<i32, Box<Arrival>>,
+    /// Programs whose signals have not all been heard of.
+    unheard: HashMap<i32, Box<Arrival>>,
+    /// Number of the last signal that home has sent, for whichever process.
+    heard: u64,
     /// Signals for programs (pid at home) that are about to run here.
     waiting: HashMap<i32, Vec<(i32, Sent)>>,
     /// Number of the last signal that home has sent for a process (pid at home).
@@ -86,6 +90,8 @@ impl Tracer {
             newborn: HashMap::new(),
             early: HashSet::new(),
             arrivals: HashMap::new(),
+            unheard: HashMap::new(),
+            heard: 0,
             waiting: HashMap::new(),
             sent: HashMap::new(),
             frozen: HashMap::new(),
@@ -293,8 +299,28 @@ impl Tracer {
         self.leaders.values().find(|p| p.pid == pid).cloned()
     }
 
+    /// Its predecessor is gone: its body is made when all signals have been heard of that came for it before.
     fn settle(&mut self, arrival: Box<Arrival>) {
+        match arrival.signals <= self.heard {
+            true => self.make_body(arrival),
+            false => drop(self.unheard.insert(arrival.image.pid, arrival)),
+        }
+    }
+
+    /// Home has sent the signal with this number.
+    fn hear(&mut self, seq: u64) {
+        self.heard = self.heard.max(seq);
+        let heard = self.heard;
+        let ready = |_: &i32, arrival: &mut Box<Arrival>| arrival.signals <= heard;
+        let ready: Vec<_> = self.unheard.extract_if(ready).collect();
+        for (_, arrival) in ready {
+            self.make_body(arrival);
+        }
+    }
+
+    fn make_body(&mut self, arrival: Box<Arrival>) {
         let Arrival {
+            signals: _,
             image,
             pages,
             files,
@@ -486,13 +512,19 @@ impl Tracer {
                 tid,
                 seq,
                 info,
-            } => self.sent_by_home(pid, tid, seq, Sent::Signal(info)),
+            } => {
+                self.sent_by_home(pid, tid, seq, Sent::Signal(info));
+                self.hear(seq);
+            }
             ToHost::Waits {
                 pid,
                 tid,
                 seq,
                 signal,
-            } => self.sent_by_home(pid, tid, seq, Sent::Word(signal)),
+            } => {
+                self.sent_by_home(pid, tid, seq, Sent::Word(signal));
+                self.hear(seq);
+            }
             ToHost::Kill { pid } => {
                 self.waiting.remove(&pid);
                 self.sent.remove(&pid);
