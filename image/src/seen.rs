@@ -21,10 +21,15 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Whether thread `tid`, which has stopped since, has done so in this very wait: else it has stood still in
-    /// another one before it did.
-    fn is_of(&self, tid: i32) -> bool {
-        stops_of(tid) == Some(self.stops + 1)
+    /// The wait that thread `tid` was in until now, where it stands still.
+    pub(crate) fn until_now(tid: i32, wait: Unfinished) -> Option<Seen> {
+        let stops = stops_of(tid)?;
+        Some(Seen { wait, stops })
+    }
+
+    /// The wait, if thread `tid`, which has stopped since, has done so in it and in no other.
+    pub(crate) fn if_of(self, tid: i32) -> Option<Unfinished> {
+        (stops_of(tid)? == self.stops + 1).then_some(self.wait)
     }
 }
 
@@ -118,7 +123,7 @@ pub fn of_stopped(tid: i32, seen: Option<Seen>) -> Option<Unfinished> {
     // Fails if it has ended. Asked first: from then on it stands still.
     let regs = ptrace::registers(tid).ok()?;
     let nr = u32::try_from(regs.orig_rax).ok()?;
-    let seen = seen.filter(|seen| seen.is_of(tid)).map(|seen| seen.wait);
+    let seen = seen.and_then(|seen| seen.if_of(tid));
     // Of others the kernel keeps nothing: it makes them again from their arguments.
     let is_wait =
         seen.is_some_and(|seen| seen.nr == nr) || regs.rax as i64 == ERESTART_RESTARTBLOCK;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sys::ptrace::{self, Registers};
 
 use crate::cut::was_cut;
+use crate::seen::Seen;
 use crate::socket_limit::{Limited, Socket};
 use crate::unfinished::{
     ERESTART_RESTARTBLOCK, ERESTARTNOINTR, FOREVER, RESTARTS, Rest, Shortened, Unfinished,
@@ -50,6 +51,8 @@ fn whole(args: [u64; 6]) -> Shortened {
 /// Traced threads that make an interrupted call again, in shortened form.
 pub struct Shortenings {
     running: HashMap<i32, Running>,
+    /// Waits that were over, as threads stood still at their end: an interruption may have ended them.
+    interrupted: HashMap<i32, Seen>,
     /// Whether a call is made here, or waits here for its result only: then it
     /// is shortened elsewhere, where its mask is minded too, and the thread
     /// blocks all signals until it returns.
@@ -76,6 +79,7 @@ impl Shortenings {
     pub fn new(is_made_here: fn(u32) -> bool) -> Shortenings {
         Shortenings {
             running: HashMap::new(),
+            interrupted: HashMap::new(),
             is_made_here,
         }
     }
@@ -178,7 +182,10 @@ impl Shortenings {
             ptrace::resume_to_call_end(tid)?;
             return Ok(true);
         }
+        let wait = running.unfinished;
         self.end(tid)?;
+        let seen = Seen::until_now(tid, wait);
+        self.interrupted.extend(seen.map(|seen| (tid, seen)));
         ptrace::resume(tid, 0)?;
         Ok(true)
     }
@@ -228,6 +235,8 @@ impl Shortenings {
             ptrace::set_registers(tid, &regs)?;
             unfinished = Some(write);
         } else if is_ended_by_us(tid, &regs) {
+            let seen = self.interrupted.remove(&tid);
+            unfinished = unfinished.or(seen.and_then(|seen| seen.if_of(tid)));
             regs.rax = ERESTARTNOINTR as u64;
             ptrace::set_registers(tid, &regs)?;
         } else {
@@ -239,5 +248,6 @@ impl Shortenings {
     /// The thread is gone.
     pub fn forget(&mut self, tid: i32) {
         self.running.remove(&tid);
+        self.interrupted.remove(&tid);
     }
 }
