@@ -2,6 +2,7 @@
 
 mod gather;
 mod message;
+mod vectors;
 
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::{I32, U32, U64};

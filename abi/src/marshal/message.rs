@@ -1,6 +1,7 @@
 //! `struct msghdr` and arrays of them.
 
-use super::gather::{Gather, Vectors};
+use super::gather::Gather;
+use super::vectors::Vectors;
 use super::{MarshalError, Place, Rule};
 use crate::wire::{read_u32, read_u64};
 
