@@ -30,6 +30,8 @@ pub(crate) struct Journal {
     statistics: Mutex<Option<Statistics>>,
     /// Of processes that live.
     stays: Mutex<HashMap<i32, Stay>>,
+    /// The last process, and its status as of wait(2): its end is the last line of the log.
+    last: OnceLock<(i32, i32)>,
 }
 
 /// How a process came where it is.
@@ -59,6 +61,7 @@ impl Journal {
             file: setup.stats.clone(),
             statistics: Mutex::new(setup.stats.as_ref().map(|_| statistics())),
             stays: Mutex::default(),
+            last: OnceLock::new(),
         }
     }
 
@@ -221,18 +224,22 @@ impl Journal {
         self.note(|statistics, _| statistics.called(pid, node, forwarded, native));
     }
 
-    /// A process has ended, with `status` as of wait(2).
-    pub(crate) fn ended(&self, pid: i32, status: i32) {
+    /// A process has ended, with `status` as of wait(2). `is_last`: no other is left; the log has that when
+    /// [`Journal::close`] is called.
+    pub(crate) fn ended(&self, pid: i32, status: i32, is_last: bool) {
         lock(&self.stays).remove(&pid);
-        if libc::WIFSIGNALED(status) {
-            let (signal, core) = (libc::WTERMSIG(status), libc::WCOREDUMP(status));
-            let core = if core { " (core dumped)" } else { "" };
-            tracing::info!(target: CALL, "[pid {pid}] +++ killed by {}{core} +++", name(signal));
-        } else {
-            let code = libc::WEXITSTATUS(status);
-            tracing::info!(target: CALL, "[pid {pid}] +++ exited with {code} +++");
+        match is_last {
+            true => drop(self.last.set((pid, status))),
+            false => log_end(pid, status),
         }
         self.note(|statistics, now_us| statistics.ended(pid, status, now_us));
+    }
+
+    /// All lines of the runtimes are in the log, which come by another way than the news of an end.
+    pub(crate) fn close(&self) {
+        if let Some((pid, status)) = self.last.get() {
+            log_end(*pid, *status);
+        }
     }
 
     /// Notes the end of the command and writes the statistics; what has not
@@ -275,12 +282,24 @@ impl Journal {
     }
 }
 
-/// `SIGKILL` and so on; real-time signals have numbers only.
 /// The time of `since`, where now is `now_us`.
 fn before(now_us: u64, since: Instant) -> u64 {
     now_us.saturating_sub(since.elapsed().as_micros() as u64)
 }
 
+/// The end of a process, with `status` as of wait(2).
+fn log_end(pid: i32, status: i32) {
+    if libc::WIFSIGNALED(status) {
+        let (signal, core) = (libc::WTERMSIG(status), libc::WCOREDUMP(status));
+        let core = if core { " (core dumped)" } else { "" };
+        tracing::info!(target: CALL, "[pid {pid}] +++ killed by {}{core} +++", name(signal));
+    } else {
+        let code = libc::WEXITSTATUS(status);
+        tracing::info!(target: CALL, "[pid {pid}] +++ exited with {code} +++");
+    }
+}
+
+/// `SIGKILL` and so on; real-time signals have numbers only.
 fn name(signal: i32) -> String {
     Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |s| s.to_string())
 }

@@ -139,6 +139,7 @@ pub fn run() -> anyhow::Result<()> {
             if job.setup.log.is_some() {
                 job.hosts.finish_logs();
             }
+            job.journal.close();
             Ok(())
         }
         Err(error) => {

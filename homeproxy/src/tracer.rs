@@ -313,7 +313,8 @@ impl Tracer {
             self.job.mapped.release_of(tid);
             self.job.accounts.ended(tid);
             self.needs.forget(tid);
-            self.job.journal.ended(tid, status);
+            let is_last = self.tracees.is_empty();
+            self.job.journal.ended(tid, status, is_last);
             self.expected.remove(&tid);
             self.departing.remove(&tid);
             self.misses_nothing(tid);
