@@ -147,6 +147,11 @@ fn add(time: &mut [u8], (seconds, more): (u64, u64), parts: u64) {
 
 /// What a thread that makes calls for us has used, of its process or alone.
 pub(crate) fn ask(injector: &mut Injector, who: i32) -> io::Result<CpuTime> {
+    if who == libc::RUSAGE_THREAD {
+        // A thread's usage is as of the last tick, its clock is not; to read that brings both up to date.
+        let clock = libc::CLOCK_THREAD_CPUTIME_ID as u64;
+        let [_, _] = injector.words(libc::SYS_clock_gettime, &[clock], 1)?;
+    }
     let words = injector.words(libc::SYS_getrusage, &[who as u64], 1)?;
     Ok(CpuTime::of_rusage(words))
 }

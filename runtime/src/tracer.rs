@@ -209,6 +209,11 @@ impl Tracer {
             return;
         };
         let pid = process.pid;
+        let has_left = process.captured.load(Ordering::SeqCst);
+        if has_left && self.arrivals.contains_key(&pid) {
+            // It is back before its body has ended, and its image told what that had used.
+            return;
+        }
         if let Some(arrival) = self.arrivals.get_mut(&pid) {
             // Home did not know that when it captured the program.
             let image = &mut arrival.image;

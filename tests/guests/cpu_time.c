@@ -53,9 +53,12 @@ static struct seen look(void)
 static void never_back(const struct seen *last, const struct seen *now)
 {
     CHECK(now->process >= last->process);
-    CHECK(now->thread >= last->thread);
+    if (now->thread < last->thread)
+        guest_failed(__FILE_NAME__, __LINE__, "thread's clock went back by %lld; process's %lld to %lld, thread's to %lld",
+                     last->thread - now->thread, last->process, now->process, now->thread);
     CHECK(now->self >= last->self);
-    CHECK(now->own >= last->own);
+    if (now->own < last->own)
+        guest_failed(__FILE_NAME__, __LINE__, "RUSAGE_THREAD went back by %lld", last->own - now->own);
     CHECK(now->clock >= last->clock);
     CHECK(now->ticks >= last->ticks);
     /* Each was asked for after the one before it, and tells the same. */
